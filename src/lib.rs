@@ -1,0 +1,5 @@
+pub mod checkpoint;
+pub mod exec;
+pub mod fs;
+pub mod model;
+pub mod wait;
