@@ -1,5 +1,9 @@
 pub mod checkpoint;
+pub mod docker;
 pub mod exec;
 pub mod fs;
+pub mod images;
 pub mod model;
+pub mod progress;
+pub mod provider;
 pub mod wait;

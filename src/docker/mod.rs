@@ -1,0 +1,26 @@
+//! The Docker engine, reached through bollard, which no other module names.
+//!
+//! This room knows containers, networks, volumes and images. It does not know what a lab is: it
+//! finds things by whatever label it is given.
+
+mod container;
+mod engine;
+mod error;
+mod image;
+mod network;
+mod volume;
+
+pub use container::{Container, ContainerSpec, ContainerState, Limits, VolumeMount};
+pub use engine::{Engine, EngineFacts};
+pub use error::Error;
+pub use image::Build;
+pub use network::Network;
+pub use volume::Volume;
+
+/// Labels of a container, network, volume or image.
+pub type Labels = std::collections::BTreeMap<String, String>;
+
+/// Returns the filter with which the engine lists what carries `label` (`name` or `name=value`).
+fn by_label(label: &str) -> std::collections::HashMap<String, Vec<String>> {
+    [("label".to_owned(), vec![label.to_owned()])].into()
+}

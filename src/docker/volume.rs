@@ -1,0 +1,32 @@
+//! Volumes: what a node keeps when its container is made again.
+
+use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
+
+use super::engine::labels;
+use super::{Engine, Error, Labels, by_label};
+
+#[derive(Debug, Clone)]
+pub struct Volume {
+    pub name: String,
+    pub labels: Labels,
+}
+
+impl Engine {
+    /// Lists all volumes that carry `label`.
+    pub async fn volumes(&self, label: &str) -> Result<Vec<Volume>, Error> {
+        let options = ListVolumesOptionsBuilder::new().filters(&by_label(label)).build();
+        let found = self.api.list_volumes(Some(options)).await.map_err(Error::of("list volumes"))?;
+        let read = |volume: bollard::models::Volume| Volume { name: volume.name, labels: labels(Some(volume.labels)) };
+        Ok(found.volumes.unwrap_or_default().into_iter().map(read).collect())
+    }
+
+    /// Removes a volume; one that is not there counts as removed.
+    pub async fn remove_volume(&self, name: &str) -> Result<(), Error> {
+        let options = RemoveVolumeOptionsBuilder::new().force(true).build();
+        let removed = self.api.remove_volume(name, Some(options)).await;
+        match removed.map_err(Error::of(format!("remove the volume `{name}`"))) {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Where the base of a node's image comes from: made before, in the engine, from its registry, or
+//! made from Debian packages, so that a machine that reaches a package mirror and no registry will do.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::node::Error;
+use super::recipe;
+use crate::docker::Engine;
+use crate::exec::{self, Cmd};
+use crate::fs;
+use crate::progress::Step;
+
+/// The base that is also made from packages where it cannot be pulled.
+pub(super) const DEFAULT: &str = "debian:bookworm-slim";
+const SUITE: &str = "bookworm";
+const REPOSITORY: &str = "lab/base";
+/// A registry that answers begins to within this time; a firewall that swallows packets never does.
+const PULL_LIMIT: Duration = Duration::from_secs(180);
+
+/// A base that the engine has.
+pub(super) struct Base {
+    pub(super) name: String,
+    pub(super) id: String,
+}
+
+fn made_name() -> String {
+    format!("{REPOSITORY}:{}", recipe::base_key())
+}
+
+/// Returns the base if the engine has it already.
+pub(super) async fn find(engine: &Engine, wanted: &str) -> Result<Option<Base>, Error> {
+    let made = (wanted == DEFAULT).then(made_name);
+    for name in made.into_iter().chain([wanted.to_owned()]) {
+        if let Some(id) = engine.image_id(&name).await? {
+            return Ok(Some(Base { name, id }));
+        }
+    }
+    Ok(None)
+}
+
+/// Fetches the base from its registry, or makes it.
+pub(super) async fn obtain(engine: &Engine, wanted: &str, cache: &Utf8Path, step: &Step) -> Result<Base, Error> {
+    step.change(format!("pulling {wanted}"));
+    let pulled = tokio::time::timeout(PULL_LIMIT, engine.pull_image(wanted)).await;
+    match pulled {
+        Ok(Ok(())) => {}
+        Ok(Err(source)) if source.is_engine_gone() => return Err(source.into()),
+        Ok(Err(source)) if wanted != DEFAULT => return Err(Error::Pull { name: wanted.to_owned(), source }),
+        Err(_) if wanted != DEFAULT => return Err(Error::PullHangs { name: wanted.to_owned() }),
+        Ok(Err(_)) | Err(_) => {
+            step.output(format!("{wanted} cannot be pulled here; it is made from Debian packages instead"));
+            make(engine, cache, step).await?;
+        }
+    }
+    find(engine, wanted).await?.ok_or_else(|| Error::Vanished { name: wanted.to_owned() })
+}
+
+async fn make(engine: &Engine, cache: &Utf8Path, step: &Step) -> Result<(), Error> {
+    step.change("making the base from Debian packages (about a minute)");
+    let work = Workshop::open(cache).await?;
+    // Another `lab` may have made it while we waited for the workshop.
+    if engine.image_id(&made_name()).await?.is_none() {
+        let archive = work.folder.join("base.tar");
+        let cmd = bootstrap(&archive, &work.folder, &sources());
+        exec::run(&cmd, b"").await.map_err(|source| Error::Bootstrap { source })?;
+        step.change("importing the base");
+        engine.import_image(&archive, REPOSITORY, &recipe::base_key()).await?;
+    }
+    work.close()
+}
+
+/// A folder of one process at a time; what a killed one left in it goes when the next opens it.
+struct Workshop {
+    folder: Utf8PathBuf,
+    _lock: std::fs::File,
+}
+
+impl Workshop {
+    async fn open(cache: &Utf8Path) -> Result<Self, Error> {
+        let folder = cache.join("base");
+        fs::create_dir(cache)?;
+        let path = cache.join("base.lock");
+        let waiting = path.clone();
+        let locked = tokio::task::spawn_blocking(move || {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(&waiting)?;
+            file.lock().map(|()| file)
+        });
+        let lock = locked.await.expect("taking a lock does not panic");
+        let lock = lock.map_err(|source| Error::Workshop { path, source })?;
+        fs::remove_dir(&folder)?;
+        fs::create_dir(&folder)?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    fn close(self) -> Result<(), Error> {
+        Ok(fs::remove_dir(&self.folder)?)
+    }
+}
+
+/// Returns the package sources of this host, if it is the Debian that we make.
+fn sources() -> Vec<Utf8PathBuf> {
+    let release = fs::read_to_string(Utf8Path::new("/etc/os-release")).unwrap_or_default();
+    let is_same = release.lines().any(|line| line == format!("VERSION_CODENAME={SUITE}"));
+    let known = ["/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources"];
+    let used = |path: &Utf8PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains(SUITE));
+    known.into_iter().filter(|_| is_same).map(Utf8PathBuf::from).filter(used).collect()
+}
+
+fn bootstrap(archive: &Utf8Path, temporary: &Utf8Path, sources: &[Utf8PathBuf]) -> Cmd {
+    Cmd::new("mmdebstrap")
+        .env("TMPDIR", temporary.as_str())
+        .arg("--variant=apt")
+        .arg(format!("--include={}", recipe::packages().join(",")))
+        .args(recipe::dpkg_options().into_iter().map(|option| format!("--dpkgopt={option}")))
+        .arg(SUITE)
+        .arg(archive.as_str())
+        .args(sources.iter().map(|path| path.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_is_made_of_the_recipe_with_the_sources_of_this_host() {
+        let cmd = bootstrap(Utf8Path::new("/c/base.tar"), Utf8Path::new("/c"), &["/etc/apt/x".into()]);
+        let line = cmd.to_string();
+        assert!(line.starts_with("TMPDIR=/c mmdebstrap --variant=apt --include=systemd,"), "{line}");
+        assert!(line.ends_with("bookworm /c/base.tar /etc/apt/x"), "{line}");
+        assert!(line.contains("'--dpkgopt=path-exclude=/usr/share/man/*'"), "{line}");
+    }
+}

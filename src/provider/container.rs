@@ -1,0 +1,213 @@
+//! Nodes as systemd containers on a Docker engine: the embedded default.
+//!
+//! What exists of a lab is found by labels; names serve people. Nothing is ever privileged.
+
+use camino::Utf8PathBuf;
+use tokio::sync::OnceCell;
+
+use super::{Error, LabSummary, Limits, Provider, Seen};
+use crate::checkpoint::Checkpoint;
+use found::Listing;
+
+use crate::docker::{ContainerSpec, Engine, Labels, VolumeMount};
+use crate::fs;
+use crate::images::{self, NodeImage};
+use crate::model::{LabName, NodeName, Seed, Topology};
+use crate::progress::Progress;
+
+mod found;
+mod host;
+
+const LAB: &str = "lab.name";
+const ID: &str = "lab.id";
+const NODE: &str = "lab.node";
+const ADDRESS: &str = "lab.address";
+const PROJECT: &str = "lab.project";
+const MEMORY: &str = "lab.memory";
+const CPUS: &str = "lab.cpus";
+const SSH_PORT: u16 = 22;
+/// Long enough for units with an ExecStop of their own; systemd's limit in a node is 10 s.
+const STOP_SECONDS: i32 = 20;
+/// What a node keeps when its container is made again, by the suffix of the volume's name.
+const VOLUMES: [(&str, &str); 2] = [("docker", "/var/lib/docker"), ("etcd", "/var/lib/etcd")];
+
+pub struct Containers {
+    engine: Engine,
+    place: Place,
+    image: OnceCell<String>,
+    security: OnceCell<Vec<String>>,
+}
+
+/// What the provider needs to know of its user.
+pub struct Place {
+    /// The project folder, written onto what is made, so that `ls` can tell.
+    pub project: Utf8PathBuf,
+    /// The image that the node's image is built on, if not the usual one.
+    pub base: Option<String>,
+    /// The program that nodes boot with.
+    pub labd: Utf8PathBuf,
+    pub cache: Utf8PathBuf,
+}
+
+impl Containers {
+    pub fn new(engine: Engine, place: Place) -> Self {
+        Self { engine, place, image: OnceCell::new(), security: OnceCell::new() }
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    async fn image(&self, progress: &Progress) -> Result<&String, Error> {
+        let make = async || {
+            let labd = fs::read(&self.place.labd).map_err(images::Error::from)?;
+            let wanted =
+                NodeImage { base: self.place.base.as_deref(), labd: &labd, cache: &self.place.cache };
+            images::ensure(&self.engine, &wanted, progress).await
+        };
+        Ok(self.image.get_or_try_init(make).await?)
+    }
+
+    async fn security(&self) -> Result<Vec<String>, Error> {
+        let options = async || {
+            let has_apparmor = self.engine.facts().await?.has_apparmor;
+            // A nested engine joins keyrings, which Docker's own filter forbids.
+            let mut options = vec!["seccomp=unconfined".to_owned()];
+            options.extend(has_apparmor.then(|| "apparmor=unconfined".to_owned()));
+            Ok::<_, Error>(options)
+        };
+        self.security.get_or_try_init(options).await.cloned()
+    }
+
+    async fn list(&self, label: &str) -> Result<Listing, Error> {
+        let (containers, volumes, networks) =
+            tokio::join!(self.engine.containers(label), self.engine.volumes(label), self.engine.networks());
+        Ok(Listing { containers: containers?, volumes: volumes?, networks: networks? })
+    }
+
+    fn labels(&self, seed: &Seed, limits: Limits) -> Labels {
+        let config = &seed.config;
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let labels = [
+            (LAB, config.lab.to_string()),
+            (ID, config.lab_id.clone()),
+            (NODE, config.node.to_string()),
+            (ADDRESS, config.address.to_string()),
+            (PROJECT, self.place.project.to_string()),
+            (MEMORY, text(limits.memory_bytes.map(|bytes| bytes.to_string()))),
+            (CPUS, text(limits.cpus.map(|cpus| cpus.to_string()))),
+        ];
+        labels.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+}
+
+impl Provider for Containers {
+    fn name(&self) -> &'static str {
+        "container"
+    }
+
+    async fn observe(&self, lab: &LabName) -> Result<Seen, Error> {
+        let found = self.list(&format!("{LAB}={lab}")).await?;
+        let routes = if self.engine.is_local() { host::routes() } else { Vec::new() };
+        Ok(found::seen(lab, &found, routes))
+    }
+
+    async fn labs(&self) -> Result<Vec<LabSummary>, Error> {
+        Ok(found::summaries(&self.list(LAB).await?))
+    }
+
+    async fn prepare(&self, topology: &Topology, progress: &Progress) -> Result<(), Error> {
+        if self.engine.is_local() {
+            host::check_capabilities()?;
+        }
+        self.image(progress).await?;
+        Checkpoint::ImageReady.reached();
+        self.security().await?;
+        let networks = self.engine.networks().await?;
+        if !networks.iter().any(|network| is_of(&network.labels, &topology.lab)) {
+            let labels = Labels::from([
+                (LAB.to_owned(), topology.lab.to_string()),
+                (ID.to_owned(), topology.id.clone()),
+                (PROJECT.to_owned(), self.place.project.to_string()),
+            ]);
+            self.engine.create_network(&network_name(&topology.lab), topology.subnet, &labels).await?;
+        }
+        Checkpoint::NetworkMade.reached();
+        Ok(())
+    }
+
+    async fn create(&self, seed: &Seed, limits: Limits) -> Result<(), Error> {
+        let config = &seed.config;
+        let name = machine_name(&config.lab, &config.node);
+        let volume = |(suffix, target): (&str, &str)| VolumeMount {
+            volume: format!("{name}-{suffix}"),
+            target: target.to_owned(),
+        };
+        let seed_json = serde_json::to_string(seed).expect("a seed is plain data");
+        let spec = ContainerSpec {
+            hostname: config.node.to_string(),
+            image: self.image(&Progress::silent()).await?.clone(),
+            labels: self.labels(seed, limits),
+            env: vec!["container=docker".to_owned(), format!("LAB_SEED={seed_json}")],
+            network: network_name(&config.lab),
+            address: config.address,
+            published_port: SSH_PORT,
+            volumes: VOLUMES.map(volume).into(),
+            limits,
+            capabilities: host::CAPABILITIES.map(|(name, _)| name.to_owned()).into(),
+            security: self.security().await?,
+            name,
+        };
+        Ok(self.engine.create_container(&spec).await?)
+    }
+
+    async fn start(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
+        Ok(self.engine.start_container(&machine_name(lab, node)).await?)
+    }
+
+    async fn thaw(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
+        Ok(self.engine.unpause_container(&machine_name(lab, node)).await?)
+    }
+
+    async fn stop(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
+        let name = machine_name(lab, node);
+        // A frozen init cannot shut its machine down.
+        self.engine.unpause_container(&name).await?;
+        Ok(self.engine.stop_container(&name, STOP_SECONDS).await?)
+    }
+
+    async fn limit(&self, lab: &LabName, node: &NodeName, limits: Limits) -> Result<(), Error> {
+        Ok(self.engine.limit_container(&machine_name(lab, node), limits).await?)
+    }
+
+    async fn remove_machine(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
+        Ok(self.engine.remove_container(&machine_name(lab, node)).await?)
+    }
+
+    async fn remove_data(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
+        for (suffix, _) in VOLUMES {
+            self.engine.remove_volume(&format!("{}-{suffix}", machine_name(lab, node))).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_network(&self, lab: &LabName) -> Result<(), Error> {
+        Ok(self.engine.remove_network(&network_name(lab)).await?)
+    }
+
+    async fn console(&self, lab: &LabName, node: &NodeName, lines: u32) -> Result<String, Error> {
+        Ok(self.engine.container_log(&machine_name(lab, node), lines).await?)
+    }
+}
+
+fn machine_name(lab: &LabName, node: &NodeName) -> String {
+    format!("lab-{lab}-{node}")
+}
+
+fn network_name(lab: &LabName) -> String {
+    format!("lab-{lab}")
+}
+
+fn is_of(labels: &Labels, lab: &LabName) -> bool {
+    labels.get(LAB).is_some_and(|name| name == lab.as_str())
+}
