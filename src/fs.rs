@@ -125,6 +125,14 @@ pub fn remove_dir(path: &Utf8Path) -> Result<(), Error> {
     absent_is_fine(fs::remove_dir_all(path)).map_err(failed("remove the folder", path))
 }
 
+/// Removes a folder with nothing in it. Returns whether it is gone.
+pub fn remove_dir_if_empty(path: &Utf8Path) -> Result<bool, Error> {
+    match absent_is_fine(fs::remove_dir(path)) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        other => other.map(|()| true).map_err(failed("remove the folder", path)),
+    }
+}
+
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -174,8 +182,17 @@ mod tests {
         let absent = path.join("absent");
         remove_file(&absent).unwrap();
         remove_dir(&absent).unwrap();
+        assert!(remove_dir_if_empty(&absent).unwrap());
         assert_eq!(read_if_present(&absent).unwrap(), None);
         assert!(list(&absent).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_folder_with_something_in_it_is_not_empty() {
+        let (_dir, path) = folder();
+        create_dir(&path.join("a/b")).unwrap();
+        assert!(!remove_dir_if_empty(&path.join("a")).unwrap());
+        assert!(remove_dir_if_empty(&path.join("a/b")).unwrap());
     }
 
     #[test]

@@ -1,1 +1,5 @@
-fn main() {}
+//! `lab`: see `lab::cli`.
+
+fn main() -> std::process::ExitCode {
+    lab::cli::main().into()
+}

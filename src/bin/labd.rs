@@ -1,1 +1,76 @@
-fn main() {}
+//! `labd`, the lab's program on every node: it prepares the node before systemd starts, and then tells how
+//! the node is.
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::convert::Infallible;
+    use std::process::ExitCode;
+
+    use anyhow::Context;
+    use lab::node;
+
+    const USAGE: &str = "usage: labd init | serve | health | version";
+
+    #[expect(clippy::print_stderr, clippy::print_stdout, reason = "this is where labd talks")]
+    pub(super) fn main() -> ExitCode {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let result = match words[..] {
+            ["init"] => init().map(|never| match never {}),
+            ["serve"] => block_on(serve()).map(|()| None),
+            ["health"] => block_on(health()).map(Some),
+            ["version"] => Ok(Some(format!("labd {}", env!("CARGO_PKG_VERSION")))),
+            _ => {
+                eprintln!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        };
+        match result {
+            Ok(said) => {
+                if let Some(text) = said {
+                    println!("{text}");
+                }
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("labd: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn init() -> anyhow::Result<Infallible> {
+        Ok(node::init(variable("LAB_SEED").as_deref())?)
+    }
+
+    async fn serve() -> anyhow::Result<()> {
+        Ok(node::serve(variable("NOTIFY_SOCKET").as_deref()).await?)
+    }
+
+    async fn health() -> anyhow::Result<String> {
+        Ok(node::health().await?)
+    }
+
+    /// One thread is enough for a few requests a second, and keeps labd small.
+    fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.context("could not start")?.block_on(work)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "how Docker and systemd speak to this program")]
+    fn variable(name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    linux::main()
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::print_stderr, reason = "this is where labd talks")]
+fn main() -> std::process::ExitCode {
+    eprintln!("labd: nodes run Linux");
+    std::process::ExitCode::FAILURE
+}

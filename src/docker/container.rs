@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bollard::models::{
-    ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody, EndpointIpamConfig,
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody, EndpointIpamConfig,
     EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum, Mount, MountType, MountVolumeOptions, NetworkingConfig,
     PortBinding,
 };
@@ -47,6 +47,14 @@ pub struct Limits {
     pub cpus: Option<f64>,
 }
 
+/// What only a closer look at one container shows.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    pub is_running: bool,
+    pub ports: Vec<(u16, SocketAddr)>,
+    pub limits: Limits,
+}
+
 /// A named volume, made with the container if need be.
 #[derive(Debug, Clone)]
 pub struct VolumeMount {
@@ -83,6 +91,16 @@ impl Engine {
         let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();
         let made = self.api.create_container(Some(options), body(spec)).await;
         made.map(drop).map_err(Error::of(format!("make the container `{}`", spec.name)))
+    }
+
+    /// Looks one container up; `None` if there is none of that name.
+    pub async fn inspect_container(&self, name: &str) -> Result<Option<Inspected>, Error> {
+        let found = self.api.inspect_container(name, None).await;
+        match found.map_err(Error::of(format!("look up the container `{name}`"))) {
+            Ok(container) => Ok(Some(inspected(container))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Starts a container; one that runs already is left alone.
@@ -150,6 +168,29 @@ fn read(summary: ContainerSummary) -> Container {
         state: state(summary.state),
         addresses: networks.iter().map(|(name, endpoint)| (name.clone(), address(endpoint))).collect(),
         ports: ports.collect(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of CPUs, times a billion")]
+fn inspected(container: ContainerInspectResponse) -> Inspected {
+    let bindings = container.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
+    let ports = bindings.into_iter().flat_map(|(port, hosts)| {
+        let port = port.split('/').next().and_then(|port| port.parse::<u16>().ok());
+        let host = |binding: PortBinding| {
+            let address = SocketAddr::new(binding.host_ip?.parse().ok()?, binding.host_port?.parse().ok()?);
+            Some((port?, address))
+        };
+        hosts.unwrap_or_default().into_iter().filter_map(host).collect::<Vec<_>>()
+    });
+    let host = container.host_config.unwrap_or_default();
+    let positive = |value: Option<i64>| value.filter(|value| *value > 0);
+    Inspected {
+        is_running: container.state.and_then(|state| state.running).unwrap_or(false),
+        ports: ports.collect(),
+        limits: Limits {
+            memory_bytes: positive(host.memory).and_then(|bytes| u64::try_from(bytes).ok()),
+            cpus: positive(host.nano_cpus).map(|billionths| billionths as f64 / 1e9),
+        },
     }
 }
 

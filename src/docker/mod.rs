@@ -10,7 +10,7 @@ mod image;
 mod network;
 mod volume;
 
-pub use container::{Container, ContainerSpec, ContainerState, Limits, VolumeMount};
+pub use container::{Container, ContainerSpec, ContainerState, Inspected, Limits, VolumeMount};
 pub use engine::{Engine, EngineFacts};
 pub use error::Error;
 pub use image::Build;

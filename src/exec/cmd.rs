@@ -8,11 +8,12 @@ pub struct Cmd {
     program: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    is_env_clean: bool,
 }
 
 impl Cmd {
     pub fn new(program: impl Into<String>) -> Self {
-        Self { program: program.into(), args: Vec::new(), env: Vec::new() }
+        Self { program: program.into(), args: Vec::new(), env: Vec::new(), is_env_clean: false }
     }
 
     #[must_use]
@@ -33,6 +34,16 @@ impl Cmd {
         self
     }
 
+    /// Gives the program no variables but those named by [`Self::env`].
+    #[must_use]
+    pub fn clean_env(self) -> Self {
+        Self { is_env_clean: true, ..self }
+    }
+
+    pub fn is_env_clean(&self) -> bool {
+        self.is_env_clean
+    }
+
     pub fn program(&self) -> &str {
         &self.program
     }
@@ -48,6 +59,9 @@ impl Cmd {
 
 impl fmt::Display for Cmd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_env_clean {
+            write!(f, "env -i ")?;
+        }
         for (name, value) in &self.env {
             write!(f, "{name}={} ", quote(value))?;
         }
@@ -78,6 +92,7 @@ mod tests {
         check(&Cmd::new("true"), "true");
         check(&Cmd::new("systemctl").arg("is-active").arg("docker"), "systemctl is-active docker");
         check(&Cmd::new("echo").arg("a b").arg("it's"), "echo 'a b' \"it's\"");
+        check(&Cmd::new("init").clean_env().env("A", "b c"), "env -i A='b c' init");
         check(&Cmd::new("echo").arg("$(rm -rf /)").arg(""), "echo '$(rm -rf /)' ''");
     }
 }

@@ -52,7 +52,11 @@ fn tail(stderr: &str) -> impl fmt::Display {
 #[expect(clippy::disallowed_methods, reason = "this is the runner that the rule asks for")]
 pub async fn run(cmd: &Cmd, input: &[u8]) -> Result<Output, Error> {
     let start = |source| Error::Start { cmd: Box::new(cmd.clone()), source };
-    let mut child = tokio::process::Command::new(cmd.program())
+    let mut command = tokio::process::Command::new(cmd.program());
+    if cmd.is_env_clean() {
+        command.env_clear();
+    }
+    let mut child = command
         .args(cmd.arguments())
         .envs(cmd.environment().iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
@@ -79,7 +83,11 @@ pub async fn run(cmd: &Cmd, input: &[u8]) -> Result<Output, Error> {
 /// Becomes another program. Returns only if that fails.
 #[expect(clippy::disallowed_methods, reason = "this is the runner that the rule asks for")]
 pub fn replace_this_process(cmd: &Cmd) -> Error {
-    let source = std::process::Command::new(cmd.program())
+    let mut command = std::process::Command::new(cmd.program());
+    if cmd.is_env_clean() {
+        command.env_clear();
+    }
+    let source = command
         .args(cmd.arguments())
         .envs(cmd.environment().iter().map(|(name, value)| (name, value)))
         .exec();

@@ -1,13 +1,15 @@
 //! The words that everything else is written in. Pure: no files, no clock, no vendor.
 
+mod bytes;
 mod health;
 mod name;
 mod node;
 mod subnet;
 mod topology;
 
+pub use bytes::{BadBytes, Bytes};
 pub use health::{Answer, DiskUse, DockerHealth, EtcdHealth, MemoryUse, NodeHealth, SystemdHealth};
 pub use name::{BadName, LabName, NodeName};
-pub use node::{EtcdJoin, EtcdRole, NodeConfig, Peer, Seed};
+pub use node::{EtcdJoin, EtcdRole, NodeConfig, Peer, Seed, build_id};
 pub use subnet::{BadSubnet, NoFreeSubnet, Subnet};
 pub use topology::{MAX_NODES, Node, Topology, machine_id, member_count};

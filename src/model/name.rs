@@ -38,8 +38,10 @@ macro_rules! name {
         pub struct $type(String);
 
         impl $type {
+            pub const LONGEST: usize = $longest;
+
             pub fn parse(name: &str) -> Result<Self, BadName> {
-                check(name, $kind, $longest)?;
+                check(name, $kind, Self::LONGEST)?;
                 Ok(Self(name.to_owned()))
             }
 
@@ -88,7 +90,7 @@ impl LabName {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
             .collect();
-        let cut: String = lower.trim_matches('-').chars().take(40).collect();
+        let cut: String = lower.trim_matches('-').chars().take(Self::LONGEST).collect();
         let name = cut.trim_end_matches('-');
         Self(if name.is_empty() { "lab".to_owned() } else { name.to_owned() })
     }

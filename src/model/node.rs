@@ -146,6 +146,11 @@ impl NodeConfig {
     }
 }
 
+/// Returns a short name for this very build of a program.
+pub fn build_id(program: &[u8]) -> String {
+    hex(&Sha256::digest(program)[..6])
+}
+
 /// Returns bytes as lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

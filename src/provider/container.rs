@@ -2,6 +2,8 @@
 //!
 //! What exists of a lab is found by labels; names serve people. Nothing is ever privileged.
 
+use std::net::SocketAddr;
+
 use camino::Utf8PathBuf;
 use tokio::sync::OnceCell;
 
@@ -23,8 +25,6 @@ const ID: &str = "lab.id";
 const NODE: &str = "lab.node";
 const ADDRESS: &str = "lab.address";
 const PROJECT: &str = "lab.project";
-const MEMORY: &str = "lab.memory";
-const CPUS: &str = "lab.cpus";
 const SSH_PORT: u16 = 22;
 /// Long enough for units with an ExecStop of their own; systemd's limit in a node is 10 s.
 const STOP_SECONDS: i32 = 20;
@@ -85,17 +85,14 @@ impl Containers {
         Ok(Listing { containers: containers?, volumes: volumes?, networks: networks? })
     }
 
-    fn labels(&self, seed: &Seed, limits: Limits) -> Labels {
+    fn labels(&self, seed: &Seed) -> Labels {
         let config = &seed.config;
-        let text = |value: Option<String>| value.unwrap_or_default();
         let labels = [
             (LAB, config.lab.to_string()),
             (ID, config.lab_id.clone()),
             (NODE, config.node.to_string()),
             (ADDRESS, config.address.to_string()),
             (PROJECT, self.place.project.to_string()),
-            (MEMORY, text(limits.memory_bytes.map(|bytes| bytes.to_string()))),
-            (CPUS, text(limits.cpus.map(|cpus| cpus.to_string()))),
         ];
         labels.map(|(name, value)| (name.to_owned(), value)).into()
     }
@@ -109,7 +106,14 @@ impl Provider for Containers {
     async fn observe(&self, lab: &LabName) -> Result<Seen, Error> {
         let found = self.list(&format!("{LAB}={lab}")).await?;
         let routes = if self.engine.is_local() { host::routes() } else { Vec::new() };
-        Ok(found::seen(lab, &found, routes))
+        let mut seen = found::seen(lab, &found, routes);
+        let looks = seen.machines.iter_mut().map(async |(node, machine)| {
+            let found = self.engine.inspect_container(&machine_name(lab, node)).await?;
+            machine.limits = found.map(|found| found.limits).unwrap_or_default();
+            Ok::<_, Error>(())
+        });
+        futures_util::future::try_join_all(looks).await?;
+        Ok(seen)
     }
 
     async fn labs(&self) -> Result<Vec<LabSummary>, Error> {
@@ -147,7 +151,7 @@ impl Provider for Containers {
         let spec = ContainerSpec {
             hostname: config.node.to_string(),
             image: self.image(&Progress::silent()).await?.clone(),
-            labels: self.labels(seed, limits),
+            labels: self.labels(seed),
             env: vec!["container=docker".to_owned(), format!("LAB_SEED={seed_json}")],
             network: network_name(&config.lab),
             address: config.address,
@@ -167,6 +171,12 @@ impl Provider for Containers {
 
     async fn thaw(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
         Ok(self.engine.unpause_container(&machine_name(lab, node)).await?)
+    }
+
+    async fn ssh_address(&self, lab: &LabName, node: &NodeName) -> Result<Option<SocketAddr>, Error> {
+        let found = self.engine.inspect_container(&machine_name(lab, node)).await?;
+        let ports = found.filter(|found| found.is_running).map(|found| found.ports).unwrap_or_default();
+        Ok(ports.into_iter().find(|(port, _)| *port == SSH_PORT).map(|(_, address)| address))
     }
 
     async fn stop(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {

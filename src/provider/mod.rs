@@ -123,6 +123,9 @@ pub trait Provider {
     /// Thaws a machine that is frozen.
     async fn thaw(&self, lab: &LabName, node: &NodeName) -> Result<(), Error>;
 
+    /// Returns where ssh is reached from this host; `None` if the machine does not run.
+    async fn ssh_address(&self, lab: &LabName, node: &NodeName) -> Result<Option<SocketAddr>, Error>;
+
     /// Shuts a machine down and keeps all that is in it.
     async fn stop(&self, lab: &LabName, node: &NodeName) -> Result<(), Error>;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ADDRESS, CPUS, ID, LAB, MEMORY, NODE, PROJECT, SSH_PORT, VOLUMES, is_of, machine_name, network_name};
+use super::{ADDRESS, ID, LAB, NODE, PROJECT, SSH_PORT, VOLUMES, is_of, machine_name, network_name};
 use crate::docker::{Container, ContainerState, Labels, Network, Volume};
 use crate::model::{LabName, NodeName, Subnet};
 use crate::provider::{LabSummary, Limits, Machine, MachineState, Seen};
@@ -55,10 +55,7 @@ fn machine(lab: &LabName, container: &Container) -> Option<(NodeName, Machine)> 
         },
         address: label(ADDRESS)?.parse().ok()?,
         ssh: container.ports.iter().find(|(port, _)| *port == SSH_PORT).map(|(_, address)| *address),
-        limits: Limits {
-            memory_bytes: label(MEMORY).and_then(|bytes| bytes.parse().ok()),
-            cpus: label(CPUS).and_then(|cpus| cpus.parse().ok()),
-        },
+        limits: Limits::default(),
         is_on_network: container.addresses.iter().any(|(name, _)| *name == network),
     };
     Some((name, machine))
@@ -99,7 +96,7 @@ mod tests {
     use super::*;
 
     fn labels(lab: &str, node: &str) -> Labels {
-        [(LAB, lab), (ID, "0011"), (NODE, node), (ADDRESS, "10.77.0.11"), (PROJECT, "/p"), (MEMORY, "1024"), (CPUS, "")]
+        [(LAB, lab), (ID, "0011"), (NODE, node), (ADDRESS, "10.77.0.11"), (PROJECT, "/p")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into()
     }
@@ -149,7 +146,7 @@ mod tests {
         let seen = seen(&name("web"), &listing(), vec![route("10.77.0.0/24", "br"), route("10.9.0.0/16", "tun0")]);
         assert_eq!(seen.machines.len(), 2);
         let first = &seen.machines[&NodeName::parse("core-01").unwrap()];
-        assert_eq!((first.state, first.limits.memory_bytes, first.limits.cpus), (MachineState::Running, Some(1024), None));
+        assert_eq!(first.state, MachineState::Running);
         assert!(first.is_on_network);
         assert_eq!(seen.data.iter().map(NodeName::as_str).collect::<Vec<_>>(), ["core-01"]);
         assert_eq!(seen.subnet.unwrap().to_string(), "10.77.0.0/24");

@@ -1,0 +1,124 @@
+//! What every verb needs: settings, engine, provider, lock, and a way to stop.
+
+use anyhow::{Context as _, anyhow};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::args::Global;
+use super::ui::Ui;
+use crate::checkpoint::Checkpoint;
+use crate::config::{self, Dirs, Flags, Lock, Settings, StateDir};
+use crate::docker::Engine;
+use crate::ops::Lab;
+use crate::progress::Progress;
+use crate::provider::container::{Containers, Place};
+use crate::wait::Stop;
+
+pub struct Context {
+    pub global: Global,
+    pub ui: Ui,
+    pub cwd: Utf8PathBuf,
+    pub dirs: Dirs,
+    pub stop: Stop,
+}
+
+/// A verb's view of one lab.
+pub struct Bench {
+    pub settings: Settings,
+    pub provider: Containers,
+    pub progress: Progress,
+    pub labd: Utf8PathBuf,
+}
+
+impl Bench {
+    pub fn lab(&self) -> Lab<'_, Containers> {
+        let files = StateDir::new(&self.settings.project, &self.settings.lab);
+        Lab { provider: &self.provider, settings: &self.settings, files, progress: &self.progress }
+    }
+}
+
+impl Context {
+    pub fn new(global: Global, ui: Ui) -> anyhow::Result<Self> {
+        let cwd = std::env::current_dir().context("could not tell the current folder")?;
+        let cwd = Utf8PathBuf::from_path_buf(cwd)
+            .map_err(|path| anyhow!("the current folder's name is not UTF-8: {}", path.display()))?;
+        let dirs = Dirs::from_env().map_err(crate::ops::Error::from)?;
+        Ok(Self { global, ui, cwd, dirs, stop: Stop::new() })
+    }
+
+    pub fn flags(&self) -> Flags {
+        Flags { lab: self.global.lab.clone(), file: self.global.file.clone(), ..Flags::default() }
+    }
+
+    pub fn settings(&self, flags: Flags) -> Result<Settings, config::Error> {
+        Settings::load(flags, &self.cwd, self.dirs.home())
+    }
+
+    /// Reaches the engine that `DOCKER_HOST` names, or the local one.
+    #[expect(clippy::disallowed_methods, reason = "a variable of Docker's, not a flag of ours")]
+    pub async fn engine(&self) -> Result<Engine, crate::docker::Error> {
+        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        Engine::connect(host.as_deref()).await
+    }
+
+    /// Opens the lab that the global flags name.
+    pub async fn open(&self) -> anyhow::Result<Bench> {
+        self.open_with(self.flags()).await
+    }
+
+    pub async fn open_with(&self, flags: Flags) -> anyhow::Result<Bench> {
+        let settings = self.settings(flags)?;
+        let labd = self.labd()?;
+        let place = Place {
+            project: settings.project.clone(),
+            base: Some(settings.base_image.clone()),
+            labd: labd.clone(),
+            cache: self.dirs.cache().to_owned(),
+        };
+        let provider = Containers::new(self.engine().await?, place);
+        Ok(Bench { settings, provider, progress: self.ui.progress(), labd })
+    }
+
+    /// Returns where labd is: beside this very program, unless told.
+    pub fn labd(&self) -> anyhow::Result<Utf8PathBuf> {
+        if let Some(labd) = &self.global.labd {
+            return Ok(labd.clone());
+        }
+        let program = std::env::current_exe().context("could not tell where this program is")?;
+        let program = Utf8PathBuf::from_path_buf(program)
+            .map_err(|path| anyhow!("the folder of this program is not UTF-8: {}", path.display()))?;
+        Ok(program.parent().unwrap_or(Utf8Path::new(".")).join("labd"))
+    }
+
+    /// Takes the lab for this command alone.
+    pub async fn lock(&self, settings: &Settings, command: &str) -> anyhow::Result<Lock> {
+        let path = self.dirs.lock(&settings.lab);
+        let lock = Lock::take(&path, &settings.lab, command, self.global.wait_lock, &self.stop).await?;
+        Checkpoint::Locked.reached();
+        Ok(lock)
+    }
+
+    /// Makes the first Ctrl-C a wish to stop and the second an end at once.
+    pub fn stop_on_signals(&self) {
+        let (stop, ui) = (self.stop.clone(), self.ui.clone());
+        tokio::spawn(async move {
+            let Ok(mut terminate) =
+                tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            else {
+                return;
+            };
+            let mut asked = false;
+            loop {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminate.recv() => {}
+                }
+                if asked {
+                    std::process::exit(i32::from(super::Exit::Interrupted.code()));
+                }
+                asked = true;
+                ui.say("stopping; press Ctrl-C again to end at once");
+                stop.cancel();
+            }
+        });
+    }
+}

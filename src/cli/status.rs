@@ -1,0 +1,129 @@
+//! `lab status`
+
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+
+use super::args::Output;
+use super::context::{Bench, Context};
+use super::exit::Exit;
+use super::table;
+use crate::model::{Answer, NodeHealth};
+use crate::ops::{self, NodeStatus, Status};
+use crate::provider::MachineState;
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Ends with code 3 if the lab does not serve in full.")]
+pub struct Args {
+    /// Show it again every second, until Ctrl-C
+    #[arg(short, long, env = "LAB_WATCH")]
+    watch: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Args {
+    pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let bench = context.open().await?;
+        if self.watch {
+            return self.watch(context, &bench).await;
+        }
+        let status = ops::status(&bench.lab()).await?;
+        self.show(context, &status)?;
+        Ok(if status.is_healthy() { Exit::Done } else { Exit::Unhealthy })
+    }
+
+    /// Shows the status again and again. Into a file or a pipe goes only what changed.
+    async fn watch(&self, context: &Context, bench: &Bench) -> anyhow::Result<Exit> {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        let mut last = String::new();
+        loop {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+                _ = ticks.tick() => {}
+            }
+            let status = ops::status(&bench.lab()).await?;
+            if self.output.is_json() {
+                context.ui.print(&format!("{}\n", serde_json::to_string(&status)?));
+                continue;
+            }
+            let text = render(&status);
+            if context.ui.is_terminal() {
+                context.ui.redraw(&text);
+            } else if text != last {
+                context.ui.print(&text);
+            }
+            last = text;
+        }
+    }
+
+    fn show(&self, context: &Context, status: &Status) -> anyhow::Result<()> {
+        if self.output.is_json() {
+            return context.ui.print_json(status);
+        }
+        context.ui.print(&render(status));
+        Ok(())
+    }
+}
+
+fn render(status: &Status) -> String {
+    let rows: Vec<Vec<String>> = status.nodes.iter().map(row).collect();
+    let heading = ["NODE", "STATE", "ADDRESS", "SSH", "SYSTEMD", "DOCKER", "ETCD", "MEMORY", "DISK FREE", "UP"];
+    let mut text = table::render(&heading, &rows);
+    text += &format!("\n{}\n", etcd(status));
+    for node in &status.nodes {
+        if let Some(trouble) = node.trouble().filter(|_| node.state == MachineState::Running) {
+            text += &format!("{}: {trouble}\n", node.node);
+        }
+    }
+    if let Some(cure) = &status.etcd.cure {
+        text += &format!("hint: {cure}\n");
+    }
+    text
+}
+
+fn row(node: &NodeStatus) -> Vec<String> {
+    let health = node.health.up();
+    let cell = |show: &dyn Fn(&NodeHealth) -> String| health.map(show).unwrap_or_default();
+    vec![
+        node.node.to_string(),
+        state(node),
+        node.address.to_string(),
+        node.ssh.map(|address| address.to_string()).unwrap_or_default(),
+        cell(&|health| health.systemd.up().map_or("down".to_owned(), |systemd| systemd.state.clone())),
+        cell(&|health| health.docker.up().map_or("down".to_owned(), |docker| docker.version.clone())),
+        cell(&|health| match &health.etcd {
+            Answer::Down(_) => "down".to_owned(),
+            Answer::Up(etcd) if etcd.is_leader => "leader".to_owned(),
+            Answer::Up(etcd) if etcd.is_member => "member".to_owned(),
+            Answer::Up(_) => "client".to_owned(),
+        }),
+        cell(&|health| health.memory.map(|memory| table::size(memory.used_bytes)).unwrap_or_default()),
+        cell(&|health| health.disk.map(|disk| table::size(disk.free_bytes)).unwrap_or_default()),
+        cell(&|health| table::span(health.uptime_seconds)),
+    ]
+}
+
+fn state(node: &NodeStatus) -> String {
+    match (node.state, node.trouble()) {
+        (MachineState::Running, None) => "serving",
+        (MachineState::Running, Some(_)) => "troubled",
+        (MachineState::Created, _) => "created",
+        (MachineState::Paused, _) => "paused",
+        (MachineState::Stopped, _) => "stopped",
+        (MachineState::Broken, _) => "broken",
+    }
+    .to_owned()
+}
+
+fn etcd(status: &Status) -> String {
+    let etcd = &status.etcd;
+    let lab = &status.lab;
+    if !etcd.has_quorum {
+        return format!("lab {lab}: etcd has no quorum");
+    }
+    let members = etcd.members.len();
+    let leader = etcd.leader.as_ref().map(|leader| format!(", led by {leader}")).unwrap_or_default();
+    let plural = if members == 1 { "" } else { "s" };
+    format!("lab {lab}: etcd has {members} member{plural}{leader}; it bears the loss of {}", etcd.tolerates)
+}

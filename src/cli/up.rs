@@ -1,0 +1,156 @@
+//! `lab up`
+
+use std::time::Instant;
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use super::args::Output;
+use super::context::{Bench, Context};
+use super::exit::Exit;
+use crate::config::Flags;
+use crate::model::{Bytes, NodeName, Subnet};
+use crate::ops::{self, Error, Plan};
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Whatever state the lab is in, this brings it to the one that is wanted: it makes nodes, starts\n\
+    those that stopped, repairs what is half-made, adds nodes and removes them. Run again, it does\n\
+    nothing. Interrupted, it goes on where it was.\n\n\
+    Examples:\n  lab up\n  lab up --nodes 5\n  lab up --nodes 3 --memory 1GiB --cpus 1\n  lab up --nodes 2 --dry-run")]
+pub struct Args {
+    /// Have this many nodes; a new lab has 3, an existing one keeps its number
+    #[arg(short, long, env = "LAB_NODES", value_name = "N")]
+    nodes: Option<u16>,
+    /// Make nodes this way
+    #[arg(long, env = "LAB_PROVIDER", value_name = "NAME")]
+    provider: Option<crate::config::Provider>,
+    /// Give each node at most this much memory, as in 1GiB
+    #[arg(long, env = "LAB_MEMORY", value_name = "SIZE")]
+    memory: Option<Bytes>,
+    /// Give each node at most this many CPUs, as in 1.5
+    #[arg(long, env = "LAB_CPUS", value_name = "N")]
+    cpus: Option<f64>,
+    /// Put the lab on this private /24 instead of a free one
+    #[arg(long, env = "LAB_SUBNET", value_name = "NET")]
+    subnet: Option<Subnet>,
+    /// Build the nodes' image on this one
+    #[arg(long, env = "LAB_BASE_IMAGE", value_name = "IMAGE")]
+    base_image: Option<String>,
+    /// Call the nodes PREFIX-01, PREFIX-02 …
+    #[arg(long, env = "LAB_PREFIX", value_name = "PREFIX")]
+    prefix: Option<NodeName>,
+    /// Show what would be done and do nothing
+    #[arg(long, env = "LAB_DRY_RUN")]
+    dry_run: bool,
+    /// Remove nodes without asking
+    #[arg(short, long, env = "LAB_YES")]
+    yes: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Args {
+    fn flags(&self, context: &Context) -> Flags {
+        Flags {
+            nodes: self.nodes,
+            provider: self.provider,
+            memory: self.memory,
+            cpus: self.cpus,
+            subnet: self.subnet,
+            base_image: self.base_image.clone(),
+            prefix: self.prefix.clone(),
+            ..context.flags()
+        }
+    }
+
+    pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let since = Instant::now();
+        let bench = context.open_with(self.flags(context)).await?;
+        if self.dry_run {
+            let plan = ops::plan(&bench.lab(), &bench.labd).await?;
+            self.show(context, &plan)?;
+            return Ok(Exit::Done);
+        }
+        let _lock = context.lock(&bench.settings, "lab up").await?;
+        let plan = ops::plan(&bench.lab(), &bench.labd).await?;
+        if plan.tasks.is_empty() {
+            let name = &bench.settings.lab;
+            context.ui.say(&format!("lab {name} is up with {}; nothing to do", nodes(plan.node_count())));
+            return self.print_result(context, &bench, &plan).await;
+        }
+        if let Some(exit) = self.confirm(context, &plan) {
+            return Ok(exit);
+        }
+        context.stop_on_signals();
+        let shown = Summary { tasks: plan.tasks.clone(), count: plan.node_count() };
+        match ops::apply(&bench.lab(), plan, &bench.labd, &context.stop).await {
+            Ok(_) => {}
+            Err(error) => {
+                self.say_how_to_go_on(context, &bench, &error);
+                return Err(error.into());
+            }
+        }
+        let took = since.elapsed().as_secs_f32();
+        context.ui.say(&format!("lab {} is up with {} after {took:.1} s", bench.settings.lab, nodes(shown.count)));
+        context.ui.say("next: lab status | lab ssh core-01 | lab exec --all -- uptime | lab down");
+        if self.output.is_json() {
+            let status = ops::status(&bench.lab()).await?;
+            context.ui.print_json(&json!({ "tasks": shown.tasks, "status": status }))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn show(&self, context: &Context, plan: &Plan) -> anyhow::Result<()> {
+        if self.output.is_json() {
+            return context.ui.print_json(&json!({ "tasks": plan.tasks }));
+        }
+        for task in &plan.tasks {
+            context.ui.print(&format!("{task}\n"));
+        }
+        if plan.tasks.is_empty() {
+            context.ui.say("nothing to do");
+        }
+        Ok(())
+    }
+
+    async fn print_result(&self, context: &Context, bench: &Bench, plan: &Plan) -> anyhow::Result<Exit> {
+        if self.output.is_json() {
+            let status = ops::status(&bench.lab()).await?;
+            context.ui.print_json(&json!({ "tasks": plan.tasks, "status": status }))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Asks before nodes are removed; returns how to end if the answer is no.
+    fn confirm(&self, context: &Context, plan: &Plan) -> Option<Exit> {
+        let removals: Vec<&str> = plan.removals().into_iter().map(NodeName::as_str).collect();
+        if removals.is_empty() || self.yes {
+            return None;
+        }
+        let what = format!("this removes {} with all data", removals.join(", "));
+        match context.ui.ask(&format!("{what}. Go on?")) {
+            Some(true) => None,
+            Some(false) => Some(Exit::NotConfirmed),
+            None => {
+                context.ui.say(&format!("{what}; confirm with -y"));
+                Some(Exit::NotConfirmed)
+            }
+        }
+    }
+
+    fn say_how_to_go_on(&self, context: &Context, bench: &Bench, error: &Error) {
+        let lab = &bench.settings.lab;
+        if matches!(error, Error::Interrupted) {
+            context.ui.say(&format!("what was made of lab {lab} stays: `lab up` goes on, `lab down` removes it"));
+        }
+    }
+}
+
+struct Summary {
+    tasks: Vec<ops::Task>,
+    count: usize,
+}
+
+fn nodes(count: usize) -> String {
+    if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
+}

@@ -1,0 +1,98 @@
+//! The user's own folders, by the rules of XDG.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::model::LabName;
+
+/// Where things are kept that belong to the user and not to one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dirs {
+    home: Option<Utf8PathBuf>,
+    cache: Utf8PathBuf,
+    state: Utf8PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no folder for {what}: neither `{variable}` nor `HOME` is an absolute path")]
+pub struct NoFolder {
+    what: &'static str,
+    variable: &'static str,
+}
+
+impl NoFolder {
+    pub fn hint(&self) -> String {
+        format!("set `HOME` to your home folder, or `{}` to any folder that is yours", self.variable)
+    }
+}
+
+impl Dirs {
+    #[expect(clippy::disallowed_methods, reason = "the environment is read here, once")]
+    pub fn from_env() -> Result<Self, NoFolder> {
+        Self::resolve(|name| std::env::var(name).ok())
+    }
+
+    /// Finds the folders; what is empty or relative counts as not set, as XDG has it.
+    fn resolve(variable: impl Fn(&str) -> Option<String>) -> Result<Self, NoFolder> {
+        let folder = |name| variable(name).map(Utf8PathBuf::from).filter(|path| path.is_absolute());
+        let home = folder("HOME");
+        let place = |what, variable, below_home| {
+            folder(variable)
+                .or_else(|| Some(home.as_ref()?.join(below_home)))
+                .map(|path| path.join("lab"))
+                .ok_or(NoFolder { what, variable })
+        };
+        let cache = place("the cache", "XDG_CACHE_HOME", ".cache")?;
+        let state = place("locks", "XDG_STATE_HOME", ".local/state")?;
+        Ok(Self { home, cache, state })
+    }
+
+    /// Returns where the search for `lab.toml` ends.
+    pub fn home(&self) -> Option<&Utf8Path> {
+        self.home.as_deref()
+    }
+
+    pub fn cache(&self) -> &Utf8Path {
+        &self.cache
+    }
+
+    /// Returns the lock of a lab: not in its project, as two projects may mean the same lab.
+    pub fn lock(&self, lab: &LabName) -> Utf8PathBuf {
+        self.state.join(format!("locks/{lab}.lock"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dirs(variables: &[(&str, &str)]) -> Result<Dirs, NoFolder> {
+        let of =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Dirs::resolve(of)
+    }
+
+    #[track_caller]
+    fn check(variables: &[(&str, &str)], cache: &str, lock: &str) {
+        let dirs = dirs(variables).unwrap();
+        assert_eq!(dirs.cache(), cache);
+        assert_eq!(dirs.lock(&LabName::parse("web").unwrap()), lock);
+    }
+
+    #[test]
+    fn folders_follow_xdg() {
+        let lock = "/home/a/.local/state/lab/locks/web.lock";
+        check(&[("HOME", "/home/a")], "/home/a/.cache/lab", lock);
+        check(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/c")], "/c/lab", lock);
+        check(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "")], "/home/a/.cache/lab", lock);
+        check(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "c")], "/home/a/.cache/lab", lock);
+        let both = [("XDG_CACHE_HOME", "/c"), ("XDG_STATE_HOME", "/s")];
+        check(&both, "/c/lab", "/s/lab/locks/web.lock");
+        assert_eq!(dirs(&both).unwrap().home(), None);
+    }
+
+    #[test]
+    fn without_any_home_the_error_says_what_to_set() {
+        let error = dirs(&[("HOME", ""), ("XDG_CACHE_HOME", "/c")]).unwrap_err();
+        insta::assert_snapshot!(format!("{error}\n{}", error.hint()));
+    }
+}

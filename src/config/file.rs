@@ -1,0 +1,120 @@
+//! What may stand in `lab.toml`. The comments on its keys are also the descriptions in the JSON Schema.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+
+use super::limits::{
+    DEFAULT_BASE_IMAGE, DEFAULT_NODES, DEFAULT_PREFIX, LEAST_CPUS, LONGEST_IMAGE, LONGEST_PREFIX, MOST_CPUS,
+};
+use crate::model::{Bytes, LabName, MAX_NODES, NodeName, Subnet};
+
+pub const FILE_NAME: &str = "lab.toml";
+
+/// The version of the format that this program reads.
+pub(super) const VERSION: u32 = 1;
+
+/// Every table with its keys; the first is the top of the file, which has no name.
+pub(super) const KEYS: [(&str, &[&str]); 4] = [
+    ("", &["version", "name", "nodes", "provider", "node", "network", "image"]),
+    ("node", &["prefix", "memory", "cpus"]),
+    ("network", &["subnet"]),
+    ("image", &["base"]),
+];
+
+const HOST_NAME: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
+const SIZE: &str = r"^[0-9]+(\.[0-9]{1,9})? *([kKmMgGtT]([iI]?[bB]?)|[bB])?$";
+const NETWORK: &str = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/24$";
+const IMAGE: &str = "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$";
+
+/// The settings of a lab. Each key may be left out; flags and environment variables win over it.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(title = "lab.toml", deny_unknown_fields)]
+pub struct LabFile {
+    /// The version of this file's format. Default: 1.
+    #[schemars(with = "u32", range(min = 1, max = VERSION), extend("default" = VERSION))]
+    pub version: Option<u32>,
+    /// The name of the lab, unique on its host. Default: made from the name of the folder.
+    #[schemars(with = "String", length(max = LabName::LONGEST), regex(pattern = HOST_NAME))]
+    pub name: Option<LabName>,
+    /// How many nodes `lab up` boots. Default: as many as the lab has, and 3 for a new one.
+    #[schemars(with = "u16", range(min = 1, max = MAX_NODES), extend("default" = DEFAULT_NODES))]
+    pub nodes: Option<u16>,
+    /// What nodes are made of. Default: `container`.
+    #[schemars(with = "Provider", extend("default" = "container"))]
+    pub provider: Option<Provider>,
+    /// What each node is like.
+    pub node: NodeTable,
+    /// The network between the nodes.
+    pub network: NetworkTable,
+    /// The image that nodes boot from.
+    pub image: ImageTable,
+}
+
+/// What each node is like.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NodeTable {
+    /// What the names of nodes begin with: `core` names them `core-01`, `core-02` and so on.
+    #[schemars(with = "String", length(max = LONGEST_PREFIX), regex(pattern = HOST_NAME))]
+    #[schemars(extend("default" = DEFAULT_PREFIX))]
+    pub prefix: Option<NodeName>,
+    /// The most memory that one node may use, at least 256MiB. Default: no limit.
+    #[schemars(with = "String", regex(pattern = SIZE), extend("examples" = ["2GiB", "512MiB"]))]
+    pub memory: Option<Bytes>,
+    /// The most processors that one node may use, at least 0.1. Default: no limit.
+    #[schemars(with = "f64", range(min = LEAST_CPUS, max = MOST_CPUS), extend("examples" = [1.5, 2]))]
+    pub cpus: Option<f64>,
+}
+
+/// The network between the nodes.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NetworkTable {
+    /// The private /24 that nodes have their addresses in. Default: one that is free on the host.
+    #[schemars(with = "String", regex(pattern = NETWORK), extend("examples" = ["10.77.0.0/24"]))]
+    pub subnet: Option<Subnet>,
+}
+
+/// The image that nodes boot from.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ImageTable {
+    /// The image that the nodes' own image is built on: Debian 12 or what is made from it.
+    #[schemars(with = "String", length(max = LONGEST_IMAGE), regex(pattern = IMAGE))]
+    #[schemars(extend("default" = DEFAULT_BASE_IMAGE))]
+    pub base: Option<String>,
+}
+
+/// What nodes are made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub enum Provider {
+    /// Systemd containers on this host's Docker engine.
+    #[default]
+    Container,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a provider: there is only `container`")]
+pub struct UnknownProvider(String);
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Container => f.pad("container"),
+        }
+    }
+}
+
+impl FromStr for Provider {
+    type Err = UnknownProvider;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProvider> {
+        match text {
+            "container" => Ok(Self::Container),
+            other => Err(UnknownProvider(other.to_owned())),
+        }
+    }
+}

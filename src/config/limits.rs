@@ -1,0 +1,164 @@
+//! Defaults, and what a value may be. Flags and `lab.toml` pass through the same checks.
+
+use crate::model::{Bytes, LabName, MAX_NODES, NodeName, Subnet};
+
+use super::file::{Provider, VERSION};
+
+/// How many nodes a new lab has if nobody says.
+pub const DEFAULT_NODES: u16 = 3;
+pub const DEFAULT_PREFIX: &str = "core";
+pub const DEFAULT_BASE_IMAGE: &str = "debian:bookworm-slim";
+
+/// Below it systemd, Docker and etcd of one node kill each other for memory.
+pub const LEAST_MEMORY: Bytes = Bytes::mebibytes(256);
+/// Below it a node does not come up in the time that `lab up` waits.
+pub const LEAST_CPUS: f64 = 0.1;
+/// More than any host has; Docker counts in billionths and would overflow far above.
+pub const MOST_CPUS: f64 = 1024.0;
+
+/// What a node's name may be long, less the longest number: `-200`.
+pub(super) const LONGEST_PREFIX: usize = NodeName::LONGEST - 4;
+pub(super) const LONGEST_IMAGE: usize = 255;
+
+/// Why a value is no good: a sentence that goes behind the name of its key or flag.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    reason: String,
+    suggestion: Option<String>,
+}
+
+impl Refused {
+    #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands errors over by value")]
+    fn because(reason: impl ToString) -> Self {
+        Self { reason: reason.to_string(), suggestion: None }
+    }
+
+    pub fn suggestion(&self) -> Option<&str> {
+        self.suggestion.as_deref()
+    }
+}
+
+/// Refuses what `parse` has not already told apart as the file of another program.
+pub(super) fn version(number: i64) -> Result<u32, Refused> {
+    u32::try_from(number)
+        .ok()
+        .filter(|version| *version == VERSION)
+        .ok_or_else(|| Refused::because(format!("there is no version {number}; this lab reads {VERSION}")))
+}
+
+pub(super) fn name(text: &str) -> Result<LabName, Refused> {
+    LabName::parse(text).map_err(|bad| Refused {
+        reason: bad.to_string(),
+        suggestion: Some(format!("`{}` would do", LabName::from_folder(text))),
+    })
+}
+
+pub(super) fn nodes(count: i64) -> Result<u16, Refused> {
+    u16::try_from(count)
+        .ok()
+        .filter(|count| (1..=MAX_NODES).contains(count))
+        .ok_or_else(|| Refused::because(format!("{count} is not between 1 and {MAX_NODES}")))
+}
+
+pub(super) fn provider(text: &str) -> Result<Provider, Refused> {
+    text.parse().map_err(Refused::because)
+}
+
+pub(super) fn prefix(text: &str) -> Result<NodeName, Refused> {
+    if text.len() > LONGEST_PREFIX {
+        return Err(Refused::because(format!("`{text}` is too long: a number is added to it, such as -200")));
+    }
+    NodeName::parse(text).map_err(Refused::because)
+}
+
+pub(super) fn memory(bytes: Bytes) -> Result<Bytes, Refused> {
+    if bytes < LEAST_MEMORY {
+        return Err(Refused::because(format!(
+            "{bytes} is less than {LEAST_MEMORY}, with which no node runs"
+        )));
+    }
+    Ok(bytes)
+}
+
+pub(super) fn memory_text(text: &str) -> Result<Bytes, Refused> {
+    text.parse().map_err(Refused::because).and_then(memory)
+}
+
+/// Refuses also what is no number: NaN is in no range.
+pub(super) fn cpus(count: f64) -> Result<f64, Refused> {
+    if !(LEAST_CPUS..=MOST_CPUS).contains(&count) {
+        return Err(Refused::because(format!("{count} is not between {LEAST_CPUS} and {MOST_CPUS}")));
+    }
+    Ok(count)
+}
+
+pub(super) fn subnet(subnet: Subnet) -> Result<Subnet, Refused> {
+    subnet.check_for_lab().map_err(Refused::because)
+}
+
+pub(super) fn subnet_text(text: &str) -> Result<Subnet, Refused> {
+    text.parse().map_err(Refused::because).and_then(subnet)
+}
+
+/// Refuses what cannot be an image, and what a program could take for an option; the engine knows the rest.
+pub(super) fn base_image(text: &str) -> Result<String, Refused> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/:@-".contains(c);
+    let reason = if text.is_empty() {
+        "it is empty"
+    } else if text.len() > LONGEST_IMAGE {
+        "it is too long"
+    } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(is_plain) {
+        "it is written like debian:bookworm-slim"
+    } else {
+        return Ok(text.to_owned());
+    };
+    Err(Refused::because(format!("`{}` is not an image: {reason}", text.escape_debug())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused<T: std::fmt::Debug>(result: Result<T, Refused>, want: &str) {
+        assert_eq!(result.unwrap_err().to_string(), want);
+    }
+
+    #[test]
+    fn values_at_the_edge_are_taken_and_those_beyond_refused() {
+        assert_eq!((nodes(1), nodes(200)), (Ok(1), Ok(200)));
+        refused(nodes(0), "0 is not between 1 and 200");
+        refused(nodes(201), "201 is not between 1 and 200");
+        refused(nodes(-1), "-1 is not between 1 and 200");
+        refused(nodes(65537), "65537 is not between 1 and 200");
+        assert_eq!((cpus(0.1), cpus(1024.0)), (Ok(0.1), Ok(1024.0)));
+        refused(cpus(0.09), "0.09 is not between 0.1 and 1024");
+        refused(cpus(f64::NAN), "NaN is not between 0.1 and 1024");
+        refused(cpus(f64::INFINITY), "inf is not between 0.1 and 1024");
+        assert_eq!(memory(LEAST_MEMORY), Ok(LEAST_MEMORY));
+        refused(memory(Bytes::new(0)), "0B is less than 256MiB, with which no node runs");
+    }
+
+    #[test]
+    fn a_prefix_leaves_room_for_the_number() {
+        let longest = prefix(&"x".repeat(LONGEST_PREFIX)).unwrap();
+        assert!(NodeName::numbered(&longest, MAX_NODES).is_ok());
+        assert!(prefix(&"x".repeat(LONGEST_PREFIX + 1)).is_err());
+    }
+
+    #[test]
+    fn a_bad_name_comes_with_one_that_is_good() {
+        assert_eq!(name("My Lab").unwrap_err().suggestion(), Some("`my-lab` would do"));
+    }
+
+    #[test]
+    fn an_image_is_no_option_and_no_shell_script() {
+        for good in ["debian:12", "a", "registry.example:5000/team/debian@sha256:00ff", "Base"] {
+            assert!(base_image(good).is_ok(), "{good}");
+        }
+        for bad in ["", "--privileged", "a b", "a\nb", "$(id)", "/a", &"x".repeat(256)] {
+            assert!(base_image(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What the user wants: flags, environment, `lab.toml` and defaults; and where files of a lab are kept.
+//! It knows TOML and folders, and nothing of nodes that run.
+
+mod dirs;
+mod file;
+mod limits;
+mod lock;
+mod parse;
+mod problem;
+mod schema;
+mod settings;
+mod state_dir;
+mod suggest;
+mod template;
+
+pub use dirs::{Dirs, NoFolder};
+pub use file::{FILE_NAME, ImageTable, LabFile, NetworkTable, NodeTable, Provider, UnknownProvider};
+pub use limits::{
+    DEFAULT_BASE_IMAGE, DEFAULT_NODES, DEFAULT_PREFIX, LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, Refused,
+};
+pub use lock::{Holder, Lock, LockError};
+pub use parse::{decode, parse};
+pub use problem::{Problem, Problems};
+pub use schema::render as render_schema;
+pub use settings::{Error, Flag, Flags, Settings, load_file, locate};
+pub use state_dir::{State, StateDir, StateError};
+pub use template::render as render_template;

@@ -1,0 +1,54 @@
+//! The JSON Schema of `lab.toml`, for editors.
+
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+
+use super::file::LabFile;
+
+/// Returns the schema as indented JSON. It is of draft 7, which editors know for TOML.
+pub fn render() -> String {
+    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
+    let generator = settings.with_transform(RecursiveTransform(plain)).into_generator();
+    let schema = generator.into_root_schema_for::<LabFile>();
+    let json = serde_json::to_string_pretty(&schema).expect("a schema is plain data");
+    json + "\n"
+}
+
+/// Every key may be absent, and draft 7 knows none of Rust's number formats.
+fn plain(schema: &mut Schema) {
+    schema.remove("required");
+    schema.remove("format");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::file::KEYS;
+
+    #[test]
+    fn the_schema_in_docs_is_the_one_of_this_program() {
+        let kept = include_str!("../../docs/lab.schema.json");
+        let is_same = kept == render();
+        assert!(is_same, "renew it: `cargo run -- validate --schema > docs/lab.schema.json`");
+    }
+
+    #[test]
+    fn parser_and_schema_know_the_same_keys() {
+        let schema: Value = serde_json::from_str(&render()).unwrap();
+        for (table, keys) in KEYS {
+            let table = if table.is_empty() { &schema } else { &schema["properties"][table] };
+            let known: BTreeSet<&str> =
+                table["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(known, keys.iter().copied().collect());
+            assert_eq!(table["additionalProperties"], false);
+            for key in keys {
+                assert!(table["properties"][key]["description"].is_string(), "`{key}` has no comment");
+            }
+        }
+    }
+}

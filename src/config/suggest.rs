@@ -1,0 +1,64 @@
+//! What was probably meant by a key or value of `lab.toml` that is wrong.
+
+use toml::de::DeValue;
+
+use super::file::KEYS;
+use super::parse::whole;
+
+/// Names what a value is, for the sentence "must be …, not …".
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) if whole(value).is_none_or(|number| i32::try_from(number).is_err()) => {
+            "a number that large"
+        }
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a number with a point",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// Returns which key was meant where a value has the type of another.
+pub(super) fn mistaken(key: &str, value: &DeValue<'_>) -> Option<String> {
+    match (key, value) {
+        ("node", DeValue::Integer(_)) => Some("did you mean `nodes`?".to_owned()),
+        ("nodes", DeValue::Table(_)) => Some("did you mean `[node]`?".to_owned()),
+        ("nodes" | "cpus" | "version", DeValue::String(text)) if text.parse::<f64>().is_ok() => {
+            Some(format!("write {text} without quotes"))
+        }
+        ("memory", DeValue::Integer(_)) => Some("write it with its unit, such as \"2GiB\"".to_owned()),
+        _ => None,
+    }
+}
+
+/// Returns whether a table has this key.
+pub(super) fn is_key(table: &str, key: &str) -> bool {
+    keys_of(table).contains(&key)
+}
+
+fn keys_of(table: &str) -> &'static [&'static str] {
+    KEYS.iter().find(|(name, _)| *name == table).map_or(&[], |(_, keys)| keys)
+}
+
+/// Returns what an unknown key probably is: one of the same table, or one that stands in the wrong table.
+pub(super) fn similar(key: &str, table: &str) -> Option<String> {
+    let key = key.to_lowercase();
+    let nearest = |keys: &'static [&'static str]| {
+        let changes = |other: &str| strsim::damerau_levenshtein(&key, other);
+        let near = keys.iter().filter(|other| changes(other) <= (other.len() / 3).max(1));
+        near.min_by_key(|other| changes(other))
+    };
+    if let Some(other) = nearest(keys_of(table)) {
+        return Some(format!("did you mean `{other}`?"));
+    }
+    KEYS.iter().find_map(|(home, keys)| {
+        let other = nearest(keys)?;
+        Some(match *home {
+            "" => format!("`{other}` stands at the top, above all tables"),
+            home => format!("`{other}` stands under `[{home}]`"),
+        })
+    })
+}

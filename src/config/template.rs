@@ -1,0 +1,75 @@
+//! The `lab.toml` that `lab init` writes: every key with a reason to change it.
+
+use crate::model::LabName;
+
+const TEMPLATE: &str = include_str!("template.toml");
+
+pub fn render(name: &LabName, nodes: u16) -> String {
+    TEMPLATE.replace("{name}", name.as_str()).replace("{nodes}", &nodes.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use super::*;
+    use crate::config::file::KEYS;
+    use crate::config::{DEFAULT_BASE_IMAGE, DEFAULT_PREFIX, LabFile, Provider, parse};
+
+    fn written() -> String {
+        render(&LabName::parse("web").unwrap(), 5)
+    }
+
+    fn is_example(line: &str) -> bool {
+        line.strip_prefix("# ")
+            .and_then(|line| line.split_once(" = "))
+            .is_some_and(|(key, _)| !key.contains(' '))
+    }
+
+    #[track_caller]
+    fn read(text: &str) -> LabFile {
+        parse(text, Utf8Path::new("lab.toml")).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    #[test]
+    fn as_written_it_sets_name_and_nodes_only() {
+        let want =
+            LabFile { name: Some(LabName::parse("web").unwrap()), nodes: Some(5), ..LabFile::default() };
+        assert_eq!(read(&written()), want);
+    }
+
+    #[test]
+    fn the_page_on_configuration_names_every_key() {
+        let page = include_str!("../../docs/configuration.md");
+        for (table, keys) in KEYS {
+            for key in keys.iter().filter(|key| !KEYS.iter().any(|(table, _)| table == *key)) {
+                let row =
+                    if table.is_empty() { format!("| `{key}` |") } else { format!("| `{table}.{key}` |") };
+                assert!(page.contains(&row), "{row}");
+            }
+        }
+        let examples = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        examples.for_each(|example| drop(read(example)));
+    }
+
+    #[test]
+    fn with_every_comment_removed_it_sets_every_key_to_its_default() {
+        let text: String = written()
+            .lines()
+            .map(|line| if is_example(line) { &line[2..] } else { line })
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let file = read(&text);
+        assert_eq!(file.version, Some(1));
+        assert_eq!(file.provider, Some(Provider::default()));
+        assert_eq!(file.node.prefix.unwrap().as_str(), DEFAULT_PREFIX);
+        assert_eq!(file.image.base.unwrap(), DEFAULT_BASE_IMAGE);
+        let keys: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key).collect();
+        for (table, known) in KEYS {
+            assert!(table.is_empty() || text.contains(&format!("\n[{table}]\n")), "`{table}` is missing");
+            let values = known.iter().filter(|key| !KEYS.iter().any(|(table, _)| table == *key));
+            values.for_each(|key| assert!(keys.contains(key), "`{key}` is missing"));
+        }
+    }
+}

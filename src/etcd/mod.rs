@@ -1,0 +1,10 @@
+//! etcd through its JSON gateway (3.4 and later), over any stream that reaches it. The only place that
+//! knows etcd's protocol; it does not know what a node is.
+
+mod client;
+#[cfg(test)]
+mod contract;
+mod wire;
+
+pub use client::{Client, Error};
+pub use wire::{Member, Status};

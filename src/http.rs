@@ -1,0 +1,176 @@
+//! One HTTP/1 connection over any stream: a socket here, or a channel through ssh to one elsewhere.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+
+const LIMIT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the connection broke")]
+    Broken { source: hyper::Error },
+    #[error("`{path}` is not a path of a URL")]
+    BadPath { path: String, source: hyper::http::Error },
+    #[error("no answer within {} s", limit.as_secs_f32())]
+    TimedOut { limit: Duration },
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).trim_end().to_owned()
+    }
+}
+
+/// A connection that is kept for many requests, one after the other. After an error it is of no more
+/// use. Its task lives on the runtime that made it.
+#[derive(Debug)]
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    limit: Duration,
+}
+
+impl Connection {
+    pub async fn over<S>(stream: S) -> Result<Self, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let broken = |source| Error::Broken { source };
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // Its error reaches whoever waits for the answer.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Self { sender, limit: LIMIT })
+    }
+
+    /// Changes how long a whole answer may take; 2 s unless told.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    pub async fn get(&mut self, path: &str) -> Result<Reply, Error> {
+        self.whole(Method::GET, path, Vec::new()).await
+    }
+
+    pub async fn post(&mut self, path: &str, json: Vec<u8>) -> Result<Reply, Error> {
+        self.whole(Method::POST, path, json).await
+    }
+
+    pub async fn put(&mut self, path: &str, json: Vec<u8>) -> Result<Reply, Error> {
+        self.whole(Method::PUT, path, json).await
+    }
+
+    /// Asks for an answer that comes line by line; only its beginning has a limit.
+    pub async fn lines(&mut self, path: &str) -> Result<Lines, Error> {
+        let limit = self.limit;
+        let response = timeout(limit, self.send(Method::GET, path, Vec::new())).await;
+        let response = response.map_err(|_| Error::TimedOut { limit })??;
+        Ok(Lines { body: response.into_body(), pending: Vec::new() })
+    }
+
+    async fn whole(&mut self, method: Method, path: &str, body: Vec<u8>) -> Result<Reply, Error> {
+        let limit = self.limit;
+        let asking = async {
+            let response = self.send(method, path, body).await?;
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.map_err(|source| Error::Broken { source })?;
+            Ok(Reply { status, body: body.to_bytes() })
+        };
+        timeout(limit, asking).await.map_err(|_| Error::TimedOut { limit })?
+    }
+
+    async fn send(&mut self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, Error> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(Full::from(body))
+            .map_err(|source| Error::BadPath { path: path.to_owned(), source })?;
+        let broken = |source| Error::Broken { source };
+        self.sender.ready().await.map_err(broken)?;
+        self.sender.send_request(request).await.map_err(broken)
+    }
+}
+
+/// An answer that comes line by line, for as long as it takes.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    pending: Vec<u8>,
+}
+
+impl Lines {
+    /// Returns the next whole line without its end; `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.pending.drain(..=end).collect();
+                return Ok(Some(Bytes::from(line).slice(..end)));
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Err(source)) => return Err(Error::Broken { source }),
+                Some(Ok(frame)) => self.pending.extend(frame.data_ref().into_iter().flatten()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_come_whole_one_after_the_other() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let mut connection = Connection::over(ours).await.unwrap();
+        let mut lines = BufReader::new(theirs).lines();
+        for path in ["/x", "/y"] {
+            let answering = async {
+                assert_eq!(lines.next_line().await.unwrap().unwrap(), format!("GET {path} HTTP/1.1"));
+                while lines.next_line().await.unwrap().unwrap() != "" {}
+                let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nnone\n";
+                lines.get_mut().write_all(answer).await.unwrap();
+            };
+            let (reply, ()) = tokio::join!(connection.get(path), answering);
+            let reply = reply.unwrap();
+            assert_eq!((reply.status, reply.is_success(), reply.text().as_str()), (404, false, "none"));
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_and_a_broken_line_are_told_apart() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let limit = Duration::from_millis(5);
+        let mut connection = Connection::over(ours).await.unwrap().with_limit(limit);
+        assert!(matches!(connection.get("/x").await, Err(Error::TimedOut { .. })));
+
+        drop(theirs);
+        assert!(matches!(connection.get("/x").await, Err(Error::Broken { .. })));
+        assert!(matches!(connection.get("no path").await, Err(Error::BadPath { .. })));
+    }
+}

@@ -1,0 +1,120 @@
+//! What a verb can fail with, and what to do about it.
+
+use std::time::Duration;
+
+use crate::config::{NoFolder, StateError};
+use crate::model::{BadName, BadSubnet, LabName, NoFreeSubnet, NodeName};
+use crate::{etcd, exec, fs, http, provider, ssh};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Provider(#[from] provider::Error),
+    #[error(transparent)]
+    Ssh(#[from] ssh::Error),
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Folder(#[from] NoFolder),
+    #[error(transparent)]
+    Name(#[from] BadName),
+    #[error(transparent)]
+    Subnet(#[from] BadSubnet),
+    #[error(transparent)]
+    NoFreeSubnet(#[from] NoFreeSubnet),
+    #[error(transparent)]
+    Command(#[from] exec::Error),
+    #[error("could not {what} `{node}`")]
+    Node { node: NodeName, what: &'static str, source: Box<Error> },
+    #[error("`{node}` ended while it booted; its last words were:{console}")]
+    Died { node: NodeName, console: String },
+    #[error("`{node}` does not answer ssh after {} s", limit.as_secs())]
+    Silent { node: NodeName, limit: Duration },
+    #[error("`{node}` does not serve after {} s: {trouble}", limit.as_secs())]
+    NotServing { node: NodeName, limit: Duration, trouble: String },
+    #[error("`{node}` does not run")]
+    NotRunning { node: NodeName },
+    #[error("labd on `{node}` did not answer")]
+    Labd { node: NodeName, source: http::Error },
+    #[error("labd on `{node}` refused: {complaint}")]
+    LabdRefused { node: NodeName, complaint: String },
+    #[error("could not change the members of etcd")]
+    Members { source: etcd::Error },
+    #[error("there is no lab `{lab}`")]
+    NoLab { lab: LabName },
+    #[error("the lab `{lab}` has no node `{node}`; it has {nodes}")]
+    NoNode { node: NodeName, lab: LabName, nodes: String },
+    #[error("the lab `{lab}` was made from `{project}`")]
+    OtherProject { lab: LabName, project: String },
+    #[error("the keys of the lab `{lab}` are gone, so its nodes cannot be entered")]
+    KeysGone { lab: LabName },
+    #[error("the nodes of the lab `{lab}` are called otherwise: `{node}` exists")]
+    OtherPrefix { lab: LabName, node: NodeName },
+    #[error("`{path}` is neither here nor on a node")]
+    BadCopy { path: String },
+    #[error("could not copy `{path}`")]
+    Copy { path: String, source: std::io::Error },
+    #[error("the node could not copy `{path}`: {complaint}")]
+    CopyThere { path: String, complaint: String },
+    #[error("{} of {of} nodes failed", errors.len())]
+    Several { errors: Vec<Error>, of: usize },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// Returns one thing to do about it, where the cause tells.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Provider(source) => source.hint(),
+            Self::Ssh(source) => source.hint(),
+            Self::File(source) => source.hint(),
+            Self::State(source) => source.hint(),
+            Self::Folder(source) => Some(source.hint()),
+            Self::Members { source } => source.hint(),
+            Self::Node { source, .. } => source.hint(),
+            Self::Several { errors, .. } => errors.iter().find_map(Self::hint),
+            Self::Died { node, .. } | Self::Silent { node, .. } => {
+                Some(format!("`lab logs {node} --console` shows what it printed; `lab doctor` checks this host"))
+            }
+            Self::NotServing { node, .. } => {
+                Some(format!("`lab logs {node}` shows its journal; `lab up` goes on waiting"))
+            }
+            Self::NotRunning { .. } => Some("`lab up` starts it".to_owned()),
+            Self::NoLab { .. } => Some("`lab up` makes it; `lab ls` lists the labs of this host".to_owned()),
+            Self::OtherProject { project, .. } => {
+                Some(format!("work on it from `{project}`, or choose another name with `--lab`"))
+            }
+            Self::KeysGone { .. } => Some("`lab down` and then `lab up` make the lab anew".to_owned()),
+            Self::OtherPrefix { .. } => Some("`lab down` first, or take `node.prefix` back".to_owned()),
+            Self::BadCopy { .. } => Some("write one of the two as NODE:PATH, as in `lab cp a.txt core-01:/tmp/`".to_owned()),
+            Self::NoFreeSubnet(_) => Some("choose one with `--subnet`, as in `--subnet 192.168.77.0/24`".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Names the node that an error is about.
+    pub(super) fn at(node: &NodeName, what: &'static str) -> impl FnOnce(Self) -> Self {
+        let node = node.clone();
+        move |source| match source {
+            // These say it themselves.
+            Self::Node { .. } | Self::Died { .. } | Self::Silent { .. } | Self::NotServing { .. } => source,
+            Self::Interrupted => source,
+            source => Self::Node { node, what, source: Box::new(source) },
+        }
+    }
+
+    /// Returns the first error of several, or all of them as one.
+    pub(super) fn gather(results: Vec<Result<(), Self>>) -> Result<(), Self> {
+        let of = results.len();
+        let mut errors: Vec<Self> = results.into_iter().filter_map(Result::err).collect();
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ if errors.iter().all(|error| matches!(error, Self::Interrupted)) => Err(Self::Interrupted),
+            _ => Err(Self::Several { errors, of }),
+        }
+    }
+}

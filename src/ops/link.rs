@@ -1,0 +1,126 @@
+//! A connection to one node, kept for the length of a command: ssh, and labd through it.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::http::{self, Connection};
+use crate::model::{NodeConfig, NodeHealth, NodeName};
+use crate::ssh::{Identity, Session, Target};
+use crate::wait::{Stop, wait_until};
+use crate::etcd;
+
+use super::Error;
+
+/// The user as whom nodes are entered.
+pub const USER: &str = "core";
+const LABD: &str = "/run/lab/labd.sock";
+
+pub struct Link {
+    node: NodeName,
+    session: Session,
+    labd: Mutex<Option<Connection>>,
+}
+
+impl Link {
+    pub async fn open(target: &Target, identity: &Identity) -> Result<Self, Error> {
+        let session = Session::connect(target, identity).await?;
+        Ok(Self { node: target.node.clone(), session, labd: Mutex::default() })
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Lends the connection to labd to `ask`, made first if need be, and forgets it if it broke.
+    async fn ask_labd<T>(
+        &self,
+        ask: impl AsyncFnOnce(&mut Connection) -> Result<T, http::Error>,
+    ) -> Result<T, Error> {
+        let broken = |source| Error::Labd { node: self.node.clone(), source };
+        let mut kept = self.labd.lock().await;
+        let mut labd = match kept.take() {
+            Some(labd) => labd,
+            None => Connection::over(self.session.unix(LABD).await?).await.map_err(broken)?,
+        };
+        let answer = ask(&mut labd).await.map_err(broken)?;
+        *kept = Some(labd);
+        Ok(answer)
+    }
+
+    pub async fn health(&self) -> Result<NodeHealth, Error> {
+        let reply = self.ask_labd(async |labd| labd.get("/v1/health").await).await?;
+        self.read_health(&reply)
+    }
+
+    /// Asks until labd, which was told to restart, answers again.
+    pub async fn health_soon(&self, limit: Duration) -> Result<NodeHealth, Error> {
+        let mut trouble = None;
+        let answer = wait_until("labd answers", limit, Duration::from_millis(50), async || {
+            self.health().await.map_err(|error| trouble = Some(error)).ok()
+        });
+        match answer.await {
+            Ok(health) => Ok(health),
+            Err(_) => Err(trouble.expect("what is waited for in vain has failed")),
+        }
+    }
+
+    /// Tells the node how the lab looks now.
+    pub async fn configure(&self, config: &NodeConfig) -> Result<(), Error> {
+        let json = serde_json::to_vec(config).expect("a configuration is plain data");
+        let connection = Connection::over(self.session.unix(LABD).await?).await;
+        let broken = |source| Error::Labd { node: self.node.clone(), source };
+        // etcd may have to stop and start on the way.
+        let mut labd = connection.map_err(broken)?.with_limit(Duration::from_secs(30));
+        let reply = labd.put("/v1/config", json).await.map_err(broken)?;
+        self.read_health(&reply).map(drop)
+    }
+
+    fn read_health(&self, reply: &http::Reply) -> Result<NodeHealth, Error> {
+        let refused = |complaint| Error::LabdRefused { node: self.node.clone(), complaint };
+        if !reply.is_success() {
+            return Err(refused(reply.text()));
+        }
+        serde_json::from_slice(&reply.body).map_err(|error| refused(error.to_string()))
+    }
+
+    /// Waits until the node serves, and tells of each change on the way.
+    pub async fn ready(&self, limit: Duration, mut on_change: impl FnMut(&NodeHealth)) -> Result<NodeHealth, Error> {
+        let broken = |source| Error::Labd { node: self.node.clone(), source };
+        let mut trouble = "labd has said nothing yet".to_owned();
+        let watching = async {
+            let labd = Connection::over(self.session.unix(LABD).await?).await.map_err(broken)?;
+            // Each service has 2 s to answer before labd says that it does not.
+            let mut labd = labd.with_limit(Duration::from_secs(10));
+            let mut lines = labd.lines("/v1/ready").await.map_err(broken)?;
+            while let Some(line) = lines.next().await.map_err(broken)? {
+                let reply = http::Reply { status: 200, body: line };
+                let health = self.read_health(&reply)?;
+                on_change(&health);
+                match health.trouble() {
+                    None => return Ok(health),
+                    Some(now) => trouble = now,
+                }
+            }
+            self.health().await
+        };
+        match tokio::time::timeout(limit, watching).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::NotServing { node: self.node.clone(), limit, trouble }),
+        }
+    }
+
+    /// Reaches etcd as this node does.
+    pub async fn etcd(&self) -> Result<etcd::Client, Error> {
+        let stream = self.session.tcp("127.0.0.1", 2379).await?;
+        etcd::Client::over(stream).await.map_err(|source| Error::Members { source })
+    }
+}
+
+/// Ends `work` when the user wants to stop.
+pub(super) async fn until_stopped<T>(
+    stop: &Stop,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    stop.run_until_cancelled(work).await.unwrap_or(Err(Error::Interrupted))
+}

@@ -1,0 +1,383 @@
+//! Does what was planned: nodes in parallel, etcd's members one after the other.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use camino::Utf8Path;
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::State;
+use crate::exec::Cmd;
+use crate::fs;
+use crate::model::{Node, NodeHealth, NodeName, Seed, Topology};
+use crate::provider::Provider;
+use crate::ssh::Target;
+use crate::wait::{Stop, wait_until};
+
+use super::super::keys::{Keys, write_client_files};
+use super::super::link::{Link, USER, until_stopped};
+use super::super::{Error, Lab};
+use super::{Action, Plan, Task};
+
+/// More at once only makes them wait for each other in the engine.
+const AT_ONCE: usize = 16;
+const CONNECT_LIMIT: Duration = Duration::from_secs(90);
+const READY_LIMIT: Duration = Duration::from_secs(120);
+const RESTART_LIMIT: Duration = Duration::from_secs(20);
+const MEMBERS_LIMIT: Duration = Duration::from_secs(60);
+const ASK_EVERY: Duration = Duration::from_millis(15);
+
+/// Carries a plan out. What is made stays when it fails or is stopped: the next `up` goes on from there.
+pub async fn apply<P: Provider>(
+    lab: &Lab<'_, P>,
+    plan: Plan,
+    labd: &Utf8Path,
+    stop: &Stop,
+) -> Result<Vec<NodeHealth>, Error> {
+    let keys = match plan.keys {
+        Some(keys) => keys,
+        None => Keys::ensure(&lab.files, &lab.settings.lab)?,
+    };
+    Checkpoint::KeysWritten.reached();
+    let work = Work {
+        lab,
+        keys: &keys,
+        topology: &plan.wanted.topology,
+        tasks: &plan.tasks,
+        labd,
+        labd_build: &plan.wanted.labd_build,
+    };
+    work.remember(&plan.before)?;
+    Checkpoint::StateWritten.reached();
+    let found = plan.links;
+    until_stopped(stop, work.carry_out(found, plan.wanted.limits)).await
+}
+
+/// A plan under way.
+struct Work<'a, P> {
+    lab: &'a Lab<'a, P>,
+    keys: &'a Keys,
+    topology: &'a Topology,
+    tasks: &'a [Task],
+    labd: &'a Utf8Path,
+    labd_build: &'a str,
+}
+
+type Links = BTreeMap<NodeName, Link>;
+
+impl<P: Provider> Work<'_, P> {
+    async fn carry_out(
+        &self,
+        mut links: Links,
+        limits: crate::provider::Limits,
+    ) -> Result<Vec<NodeHealth>, Error> {
+        if self.tasks.iter().any(|task| needs_image_or_network(&task.action)) {
+            self.lab.provider.prepare(self.topology, self.lab.progress).await?;
+        }
+        let rejoining = self.nodes_with(|action| matches!(action, Action::RejoinEtcd { .. }));
+        let waking = self.nodes_with(|action| action.node().is_some_and(|node| !rejoining.contains(node)));
+        self.bring_up(&waking, &mut links, limits).await?;
+        for node in &rejoining {
+            self.rejoin_etcd(node, &links).await?;
+        }
+        self.bring_up(&rejoining, &mut links, limits).await?;
+        for node in self.nodes_with(|action| matches!(action, Action::LeaveEtcd { .. })) {
+            self.leave_etcd(&node, &links).await?;
+            Checkpoint::MemberRemoved.reached();
+        }
+        for node in self.nodes_with(|action| matches!(action, Action::Remove { .. })) {
+            self.remove(&node).await?;
+            links.remove(&node);
+            Checkpoint::NodeRemoved.reached();
+        }
+        let healths = self.settle(&links).await?;
+        self.remember(self.topology)?;
+        Ok(healths)
+    }
+
+    fn nodes_with(&self, wanted: impl Fn(&Action) -> bool) -> Vec<NodeName> {
+        let tasks = self.tasks.iter().filter(|task| wanted(&task.action));
+        let mut nodes: Vec<NodeName> = Vec::new();
+        for node in tasks.filter_map(|task| task.action.node()) {
+            if !nodes.contains(node) {
+                nodes.push(node.clone());
+            }
+        }
+        nodes
+    }
+
+    /// Writes down how the lab looks, and how many nodes it is to have.
+    fn remember(&self, topology: &Topology) -> Result<(), Error> {
+        let mut state = State::new(topology.clone(), self.lab.provider.name());
+        state.wanted_nodes = u16::try_from(self.topology.nodes.len()).ok();
+        if self.lab.files.load().ok().flatten().as_ref() != Some(&state) {
+            self.lab.files.save(&state)?;
+        }
+        Ok(())
+    }
+
+    async fn bring_up(
+        &self,
+        nodes: &[NodeName],
+        links: &mut Links,
+        limits: crate::provider::Limits,
+    ) -> Result<(), Error> {
+        let work = nodes.iter().map(|node| self.bring_one_up(node, limits));
+        let results: Vec<Result<Option<Link>, Error>> = iter(work).buffered(AT_ONCE).collect().await;
+        let mut failures = Vec::new();
+        for (node, result) in nodes.iter().zip(results) {
+            match result {
+                Ok(Some(link)) => drop(links.insert(node.clone(), link)),
+                Ok(None) => {}
+                Err(error) => failures.push(Err(Error::at(node, "bring up")(error))),
+            }
+        }
+        Error::gather(failures)
+    }
+
+    /// Gets a machine to run and connects to it; `None` if there was nothing to get to run.
+    async fn bring_one_up(
+        &self,
+        name: &NodeName,
+        limits: crate::provider::Limits,
+    ) -> Result<Option<Link>, Error> {
+        let (lab, provider) = (&self.lab.settings.lab, self.lab.provider);
+        let actions = self.tasks.iter().map(|task| &task.action).filter(|action| action.node() == Some(name));
+        let mut step = None;
+        for action in actions {
+            let begin = |text: &str| self.lab.progress.begin(name.as_str(), text);
+            match action {
+                Action::Create { .. } => {
+                    step = Some(begin("making"));
+                    self.create(name, limits).await?;
+                    provider.start(lab, name).await?;
+                }
+                Action::Replace { .. } => {
+                    step = Some(begin("making again"));
+                    provider.remove_machine(lab, name).await?;
+                    self.create(name, limits).await?;
+                    provider.start(lab, name).await?;
+                }
+                Action::Start { .. } => {
+                    step = Some(begin("starting"));
+                    provider.start(lab, name).await?;
+                }
+                Action::Thaw { .. } => {
+                    step = Some(begin("thawing"));
+                    provider.thaw(lab, name).await?;
+                }
+                Action::Limit { .. } => {
+                    provider.limit(lab, name, limits).await?;
+                    self.lab.progress.note(name.as_str(), "limits changed");
+                }
+                _ => {}
+            }
+        }
+        let Some(step) = step else { return Ok(None) };
+        Checkpoint::NodeStarted.reached();
+        step.change("booting");
+        let link = self.connect(name).await?;
+        step.done("booted");
+        Ok(Some(link))
+    }
+
+    async fn create(&self, name: &NodeName, limits: crate::provider::Limits) -> Result<(), Error> {
+        let node = self.node(name);
+        let seed = Seed {
+            config: self.topology.config(node),
+            authorized_key: self.keys.user.public.clone(),
+            host_key: self.keys.host.private.clone(),
+        };
+        self.lab.provider.create(&seed, limits).await?;
+        Checkpoint::NodeCreated.reached();
+        Ok(())
+    }
+
+    fn node(&self, name: &NodeName) -> &Node {
+        self.topology.node(name).expect("tasks are made from the topology")
+    }
+
+    /// Waits until a machine that was started lets us in and its labd listens.
+    async fn connect(&self, name: &NodeName) -> Result<Link, Error> {
+        let identity = self.keys.identity()?;
+        let since = Instant::now();
+        let mut looked = Instant::now();
+        let connected = wait_until("it answers", CONNECT_LIMIT, ASK_EVERY, async || {
+            match self.try_connect(name, &identity).await {
+                Ok(link) => Some(Ok(link)),
+                Err(Error::Ssh(error)) if error.is_not_ready() || error.is_refused() => {
+                    // A machine that died will never answer; look now and then.
+                    if looked.elapsed() < Duration::from_secs(1) {
+                        return None;
+                    }
+                    looked = Instant::now();
+                    self.check_alive(name).await.err().map(Err)
+                }
+                Err(Error::NotRunning { .. }) if since.elapsed() < Duration::from_secs(1) => None,
+                Err(error) => Some(Err(error)),
+            }
+        });
+        let silent = |_| Error::Silent { node: name.clone(), limit: CONNECT_LIMIT };
+        match connected.await.map_err(silent)? {
+            Err(Error::NotRunning { .. }) => Err(self.died(name).await),
+            other => other,
+        }
+    }
+
+    async fn try_connect(&self, name: &NodeName, identity: &crate::ssh::Identity) -> Result<Link, Error> {
+        let address = self.lab.provider.ssh_address(&self.lab.settings.lab, name).await?;
+        let address = address.ok_or_else(|| Error::NotRunning { node: name.clone() })?;
+        let target = Target { node: name.clone(), address, user: USER.to_owned() };
+        let link = Link::open(&target, identity).await?;
+        link.health().await?;
+        Ok(link)
+    }
+
+    async fn check_alive(&self, name: &NodeName) -> Result<(), Error> {
+        match self.lab.provider.ssh_address(&self.lab.settings.lab, name).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::NotRunning { node: name.clone() }),
+        }
+    }
+
+    async fn died(&self, name: &NodeName) -> Error {
+        let console = self.lab.provider.console(&self.lab.settings.lab, name, 8).await.unwrap_or_default();
+        let console = console.lines().map(|line| format!("\n    {}", line.trim_end())).collect();
+        Error::Died { node: name.clone(), console }
+    }
+
+    /// Gives a member that lost its data a new place in the cluster; its old one is of no use to it.
+    async fn rejoin_etcd(&self, name: &NodeName, links: &Links) -> Result<(), Error> {
+        let step = self.lab.progress.begin(name.as_str(), "leaving and joining etcd, as its data is gone");
+        let url = format!("http://{}:2380", self.node(name).address);
+        self.change_members(links, async |etcd| {
+            let members = etcd.members().await?;
+            // One without a name was added and has not started: this very work, cut short.
+            if let Some(old) = members.iter().find(|member| member.name == name.as_str()) {
+                etcd.remove_member(old.id).await?;
+            }
+            etcd.add_member(&url).await.map(drop)
+        })
+        .await?;
+        step.done("has a new place in etcd");
+        Ok(())
+    }
+
+    async fn leave_etcd(&self, name: &NodeName, links: &Links) -> Result<(), Error> {
+        let step = self.lab.progress.begin(name.as_str(), "leaving etcd");
+        self.change_members(links, async |etcd| {
+            let members = etcd.members().await?;
+            match members.iter().find(|member| member.name == name.as_str()) {
+                Some(member) => etcd.remove_member(member.id).await,
+                None => Ok(()),
+            }
+        })
+        .await?;
+        step.done("left etcd");
+        Ok(())
+    }
+
+    /// Asks a member that stays, again and again while the cluster is still finding itself.
+    async fn change_members(
+        &self,
+        links: &Links,
+        change: impl AsyncFn(&mut crate::etcd::Client) -> Result<(), crate::etcd::Error>,
+    ) -> Result<(), Error> {
+        let staying: Vec<&Link> =
+            self.topology.members().filter_map(|member| links.get(&member.name)).collect();
+        let mut last = None;
+        let changed = wait_until("etcd agrees", MEMBERS_LIMIT, Duration::from_millis(200), async || {
+            for link in &staying {
+                let result = match link.etcd().await {
+                    Ok(mut etcd) => change(&mut etcd).await.map_err(|source| Error::Members { source }),
+                    Err(error) => Err(error),
+                };
+                match result {
+                    Ok(()) => return Some(Ok(())),
+                    Err(Error::Members { source }) if !source.may_pass() => {
+                        return Some(Err(Error::Members { source }));
+                    }
+                    Err(error) => last = Some(error),
+                }
+            }
+            None
+        })
+        .await;
+        let lost = || Error::Members { source: crate::etcd::Error::QuorumLost };
+        changed.unwrap_or_else(|_| Err(last.take().unwrap_or_else(lost)))
+    }
+
+    async fn remove(&self, name: &NodeName) -> Result<(), Error> {
+        let step = self.lab.progress.begin(name.as_str(), "removing");
+        let (lab, provider) = (&self.lab.settings.lab, self.lab.provider);
+        provider.remove_machine(lab, name).await.map_err(Error::from).map_err(Error::at(name, "remove"))?;
+        provider.remove_data(lab, name).await.map_err(Error::from).map_err(Error::at(name, "remove"))?;
+        step.done("removed");
+        Ok(())
+    }
+
+    /// Brings all nodes that run up to date, waits until they serve, and writes how to reach them.
+    async fn settle(&self, links: &Links) -> Result<Vec<NodeHealth>, Error> {
+        let nodes = self.topology.nodes.iter().filter_map(|node| Some((node, links.get(&node.name)?)));
+        let work = nodes.map(async |(node, link)| {
+            let settled = self.settle_one(node, link).await;
+            settled.map_err(Error::at(&node.name, "settle"))
+        });
+        let results: Vec<Result<NodeHealth, Error>> = iter(work).buffered(AT_ONCE).collect().await;
+        self.write_client_files().await?;
+        let (mut healths, mut failures) = (Vec::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(health) => healths.push(health),
+                Err(error) => failures.push(Err(error)),
+            }
+        }
+        Error::gather(failures).map(|()| healths)
+    }
+
+    async fn settle_one(&self, node: &Node, link: &Link) -> Result<NodeHealth, Error> {
+        let step = self.lab.progress.begin(node.name.as_str(), "waiting for its services");
+        let mut health = link.health().await?;
+        // A node that was halted may come back with the labd of its day, and with its view of the lab.
+        if health.labd_build != self.labd_build {
+            step.change("upgrading labd");
+            self.upgrade_labd(link).await?;
+            health = link.health_soon(RESTART_LIMIT).await?;
+        }
+        let config = self.topology.config(node);
+        if health.config != config.fingerprint() {
+            step.change("telling it how the lab looks now");
+            link.configure(&config).await?;
+        }
+        let tell = |health: &NodeHealth| step.change(health.trouble().unwrap_or_else(|| "serves".to_owned()));
+        let health = link.ready(READY_LIMIT, tell).await?;
+        step.done("serves");
+        Checkpoint::NodeReady.reached();
+        Ok(health)
+    }
+
+    async fn upgrade_labd(&self, link: &Link) -> Result<(), Error> {
+        let program = fs::read(self.labd)?;
+        let script = "cat > /usr/local/bin/.labd && chmod 755 /usr/local/bin/.labd && \
+                      mv /usr/local/bin/.labd /usr/local/bin/labd && systemctl restart labd";
+        let cmd = Cmd::new("sudo").arg("sh").arg("-c").arg(script);
+        let output = link.session().run(&cmd, &program).await?;
+        if output.is_success() {
+            return Ok(());
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(crate::exec::Error::Failed { cmd: Box::new(cmd), code: output.code, stderr }.into())
+    }
+
+    async fn write_client_files(&self) -> Result<(), Error> {
+        let seen = self.lab.observe().await?;
+        let hosts = super::super::access::hosts(&self.lab.settings.lab, &seen);
+        write_client_files(&self.lab.files, self.keys, &hosts)
+    }
+}
+
+fn needs_image_or_network(action: &Action) -> bool {
+    matches!(action, Action::MakeNetwork { .. } | Action::Create { .. } | Action::Replace { .. })
+}

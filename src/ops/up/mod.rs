@@ -1,0 +1,149 @@
+//! `lab up`: makes the lab what it is to be, from whatever state it is in.
+
+mod apply;
+mod plan;
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use crate::config::State;
+use crate::fs;
+use crate::model::{MAX_NODES, NodeName, Subnet, Topology, build_id};
+use crate::provider::{self, Limits, MachineState, Provider, Seen};
+use crate::ssh::Target;
+
+use super::keys::Keys;
+use super::link::{Link, USER};
+use super::{Error, Lab};
+
+pub use apply::apply;
+pub use plan::{Action, Task};
+use plan::{Healths, Wanted};
+
+/// How many nodes a lab has if nobody says a number.
+const USUAL_NODES: u16 = 3;
+
+/// What `up` is going to do, and what it found.
+pub struct Plan {
+    pub tasks: Vec<Task>,
+    wanted: Wanted,
+    keys: Option<Keys>,
+    links: BTreeMap<NodeName, Link>,
+    /// The lab as it was last complete.
+    before: Topology,
+}
+
+impl Plan {
+    pub fn removals(&self) -> Vec<&NodeName> {
+        let removal = |task: &'_ &Task| matches!(task.action, Action::Remove { .. });
+        self.tasks.iter().filter(removal).filter_map(|task| task.action.node()).collect()
+    }
+
+    pub fn node_count(&self) -> usize {
+        self.wanted.topology.nodes.len()
+    }
+}
+
+/// Looks at the lab and decides what to do. Nothing is changed.
+pub async fn plan<P: Provider>(lab: &Lab<'_, P>, labd: &camino::Utf8Path) -> Result<Plan, Error> {
+    let seen = lab.observe().await?;
+    let state = lab.files.load()?;
+    let keys = Keys::load(&lab.files)?;
+    if keys.is_none() && !seen.machines.is_empty() {
+        return Err(Error::KeysGone { lab: lab.settings.lab.clone() });
+    }
+    let before = before(lab, &seen, state.as_ref())?;
+    let wanted = Wanted {
+        members_before: before.members().map(|node| node.name.clone()).collect(),
+        topology: plan::with_rejoins(topology(lab, &seen, state.as_ref(), &before)?, &seen),
+        limits: limits(lab),
+        labd_build: build_id(&fs::read(labd)?),
+    };
+    let (links, healths) = ask_running(&seen, keys.as_ref()).await?;
+    let tasks = plan::plan(&wanted, &seen, &healths);
+    Ok(Plan { tasks, wanted, keys, links, before })
+}
+
+/// Returns the lab as it was last complete; of a new one, an empty plan on a network of its own.
+fn before<P: Provider>(lab: &Lab<'_, P>, seen: &Seen, state: Option<&State>) -> Result<Topology, Error> {
+    let settings = lab.settings;
+    if let Some(state) = state {
+        // `.lab` may have outlived the lab: what is remembered counts only for the lab that is there.
+        let is_same = seen.lab_id.as_ref().is_none_or(|id| *id == state.topology.id);
+        if is_same && !seen.is_nothing() {
+            return Ok(state.topology.clone());
+        }
+    }
+    let subnet = match (seen.subnet, settings.subnet) {
+        (Some(subnet), _) => subnet,
+        (None, Some(wanted)) => check_free(wanted.check_for_lab()?, seen)?,
+        (None, None) => Subnet::choose(&seen.taken.iter().map(|(subnet, _)| *subnet).collect::<Vec<_>>())?,
+    };
+    let id = seen.lab_id.clone().unwrap_or_else(new_id);
+    Ok(Topology::fresh(settings.lab.clone(), id, subnet))
+}
+
+fn check_free(wanted: Subnet, seen: &Seen) -> Result<Subnet, Error> {
+    match seen.taken.iter().find(|(taken, _)| wanted.overlaps(*taken)) {
+        None => Ok(wanted),
+        Some((_, other)) => Err(provider::Error::SubnetTaken { wanted, other: other.clone() }.into()),
+    }
+}
+
+fn topology<P: Provider>(
+    lab: &Lab<'_, P>,
+    seen: &Seen,
+    state: Option<&State>,
+    before: &Topology,
+) -> Result<Topology, Error> {
+    let settings = lab.settings;
+    let remembered = state.and_then(|state| state.wanted_nodes);
+    let existing = u16::try_from(seen.machines.len()).unwrap_or(MAX_NODES);
+    let kept = remembered.or((existing > 0).then_some(existing)).filter(|_| !seen.is_nothing());
+    let count = settings.nodes.or(kept).unwrap_or(USUAL_NODES);
+    let topology = before.resized(&settings.prefix, count)?;
+    let is_ours = |node: &&NodeName| node.as_str().rsplit_once('-').is_some_and(|(prefix, _)| prefix == settings.prefix.as_str());
+    match seen.machines.keys().find(|node| !is_ours(node)) {
+        None => Ok(topology),
+        Some(node) => Err(Error::OtherPrefix { lab: settings.lab.clone(), node: node.clone() }),
+    }
+}
+
+fn limits<P>(lab: &Lab<'_, P>) -> Limits {
+    Limits { memory_bytes: lab.settings.memory.map(|bytes| bytes.get()), cpus: lab.settings.cpus }
+}
+
+/// Returns an id that no other lab of this host has: it ends up in machine ids.
+fn new_id() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    build_id(format!("{}.{}", now.as_nanos(), std::process::id()).as_bytes())
+}
+
+/// Connects to every node that runs, and asks how it is.
+async fn ask_running(seen: &Seen, keys: Option<&Keys>) -> Result<(BTreeMap<NodeName, Link>, Healths), Error> {
+    let Some(keys) = keys else { return Ok(Default::default()) };
+    let identity = keys.identity()?;
+    let running = seen.machines.iter().filter(|(_, machine)| machine.state == MachineState::Running);
+    let asked = join_all(running.map(async |(node, machine)| {
+        let Some(address) = machine.ssh else {
+            return (node.clone(), None, Err("its ssh port is not published".to_owned()));
+        };
+        let target = Target { node: node.clone(), address, user: USER.to_owned() };
+        match Link::open(&target, &identity).await {
+            Err(error) => (node.clone(), None, Err(error.to_string())),
+            Ok(link) => {
+                let health = link.health().await.map_err(|error| error.to_string());
+                (node.clone(), Some(link), health)
+            }
+        }
+    }))
+    .await;
+    let mut links = BTreeMap::new();
+    let mut healths = Healths::new();
+    for (node, link, health) in asked {
+        links.extend(link.map(|link| (node.clone(), link)));
+        healths.insert(node, health);
+    }
+    Ok((links, healths))
+}

@@ -1,0 +1,5 @@
+//! systemd over the system bus. The only place that knows D-Bus.
+
+mod manager;
+
+pub use manager::{Error, Manager};
