@@ -7,13 +7,20 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::{
-    complete, completions, cp, doctor, down, env, exec, halt, init, logs, ls, ssh, ssh_config, status, up, validate,
+    complete, completions, cp, doctor, down, env, exec, halt, init, logs, ls, ssh, ssh_config, status, up,
+    validate,
 };
 use crate::model::LabName;
 
 /// Reproduce a highly available cluster on this machine: real nodes with systemd, Docker and etcd
 #[derive(Debug, Parser)]
-#[command(name = "lab", version, max_term_width = 100, infer_subcommands = true, disable_help_subcommand = false)]
+#[command(
+    name = "lab",
+    version,
+    max_term_width = 100,
+    infer_subcommands = true,
+    disable_help_subcommand = false
+)]
 #[command(after_help = "No file is needed: `lab up` makes a lab of three nodes, named after the folder.\n\
     A flag wins over the environment, the environment over lab.toml.\n\
     Exit codes: 0 done, 1 failed, 2 bad usage or file, 3 not healthy, 4 not found, 5 locked,\n\

@@ -9,14 +9,18 @@ use crate::model::LabName;
 
 /// Returns the names of the nodes of the lab in this folder.
 pub fn nodes() -> Vec<CompletionCandidate> {
-    let state = settings().and_then(|settings| StateDir::new(&settings.project, &settings.lab).load().ok().flatten());
+    let state =
+        settings().and_then(|settings| StateDir::new(&settings.project, &settings.lab).load().ok().flatten());
     let nodes = state.map(|state| state.topology.nodes).unwrap_or_default();
     nodes.into_iter().map(|node| CompletionCandidate::new(node.name.to_string())).collect()
 }
 
 /// Returns the names of nodes, ready for a path to follow.
 pub fn node_paths() -> Vec<CompletionCandidate> {
-    nodes().into_iter().map(|node| CompletionCandidate::new(format!("{}:", node.get_value().to_string_lossy()))).collect()
+    nodes()
+        .into_iter()
+        .map(|node| CompletionCandidate::new(format!("{}:", node.get_value().to_string_lossy())))
+        .collect()
 }
 
 /// Returns the names of the labs that were made from this folder.

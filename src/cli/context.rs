@@ -6,10 +6,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::args::Global;
 use super::ui::Ui;
 use crate::checkpoint::Checkpoint;
-use crate::config::{self, Dirs, Flags, Lock, Settings, StateDir};
+use crate::config::{self, Dirs, Flags, Lock, LockError, Settings, StateDir};
 use crate::docker::Engine;
 use crate::ops::Lab;
 use crate::progress::Progress;
+use crate::provider::Provider;
 use crate::provider::container::{Containers, Place};
 use crate::wait::Stop;
 
@@ -65,17 +66,31 @@ impl Context {
         self.open_with(self.flags()).await
     }
 
+    /// Opens a lab that exists. One that is named may have been made from any folder.
+    pub async fn open_existing(&self) -> anyhow::Result<Bench> {
+        let mut bench = self.open().await?;
+        if self.global.lab.is_some() {
+            let seen = bench.provider.observe(&bench.settings.lab).await.map_err(crate::ops::Error::from)?;
+            bench.settings.project = seen.project.map_or(bench.settings.project, Utf8PathBuf::from);
+        }
+        Ok(bench)
+    }
+
     pub async fn open_with(&self, flags: Flags) -> anyhow::Result<Bench> {
         let settings = self.settings(flags)?;
         let labd = self.labd()?;
-        let place = Place {
-            project: settings.project.clone(),
-            base: Some(settings.base_image.clone()),
-            labd: labd.clone(),
-            cache: self.dirs.cache().to_owned(),
-        };
+        let place = self.place(&settings.project, Some(settings.base_image.clone()))?;
         let provider = Containers::new(self.engine().await?, place);
         Ok(Bench { settings, provider, progress: self.ui.progress(), labd })
+    }
+
+    pub fn place(&self, project: &Utf8Path, base: Option<String>) -> anyhow::Result<Place> {
+        Ok(Place {
+            project: project.to_owned(),
+            base,
+            labd: self.labd()?,
+            cache: self.dirs.cache().to_owned(),
+        })
     }
 
     /// Returns where labd is: beside this very program, unless told.
@@ -92,7 +107,14 @@ impl Context {
     /// Takes the lab for this command alone.
     pub async fn lock(&self, settings: &Settings, command: &str) -> anyhow::Result<Lock> {
         let path = self.dirs.lock(&settings.lab);
-        let lock = Lock::take(&path, &settings.lab, command, self.global.wait_lock, &self.stop).await?;
+        let take = |wait| Lock::take(&path, &settings.lab, command, wait, &self.stop);
+        let lock = match take(None).await {
+            Err(busy @ LockError::Busy { .. }) if self.global.wait_lock.is_some() => {
+                self.ui.say(&format!("{busy}; waiting for it"));
+                take(self.global.wait_lock).await?
+            }
+            taken => taken?,
+        };
         Checkpoint::Locked.reached();
         Ok(lock)
     }
@@ -101,8 +123,7 @@ impl Context {
     pub fn stop_on_signals(&self) {
         let (stop, ui) = (self.stop.clone(), self.ui.clone());
         tokio::spawn(async move {
-            let Ok(mut terminate) =
-                tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
             else {
                 return;
             };

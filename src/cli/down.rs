@@ -7,8 +7,10 @@ use super::exit::Exit;
 use crate::ops::{self, Removal};
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Nodes, their data, the network and the lab's keys are removed; images stay. It works from any\n\
-    folder with `--lab NAME`, and on whatever is left of a lab.")]
+#[command(
+    after_help = "Nodes, their data, the network and the lab's keys are removed; images stay. It works from any\n\
+    folder with `--lab NAME`, and on whatever is left of a lab."
+)]
 pub struct Args {
     /// Remove it without asking
     #[arg(short, long, env = "LAB_YES")]
@@ -17,7 +19,7 @@ pub struct Args {
 
 impl Args {
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let bench = context.open().await?;
+        let bench = context.open_existing().await?;
         let lock = context.lock(&bench.settings, "lab down").await?;
         let lab = bench.lab();
         let removal = ops::removal(&lab).await?;
@@ -40,13 +42,11 @@ impl Args {
         context.stop_on_signals();
         let down = context.stop.run_until_cancelled(ops::down(&lab, &removal)).await;
         drop(lock);
-        match down {
-            Some(result) => result?,
-            None => {
-                context.ui.say("what is left can be removed by another `lab down`");
-                return Err(ops::Error::Interrupted.into());
-            }
-        }
+        let Some(down) = down else {
+            context.ui.say("what is left can be removed by another `lab down`");
+            return Err(ops::Error::Interrupted.into());
+        };
+        down?;
         context.ui.say(&format!("lab {name} is gone"));
         Ok(Exit::Done)
     }

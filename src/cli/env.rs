@@ -13,8 +13,10 @@ use crate::model::NodeName;
 use crate::ops;
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  eval \"$(lab env)\"; fleetctl list-machines\n  eval \"$(lab env --node core-02)\"; docker ps\n\n\
-    The docker client goes through ssh and has to find the node: `lab help ssh-config` says how.")]
+#[command(
+    after_help = "Examples:\n  eval \"$(lab env)\"; fleetctl list-machines\n  eval \"$(lab env --node core-02)\"; docker ps\n\n\
+    The docker client goes through ssh and has to find the node: `lab help ssh-config` says how."
+)]
 pub struct Args {
     /// Make DOCKER_HOST and FLEETCTL_TUNNEL lead to this node
     #[arg(short, long, env = "LAB_NODE", value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
@@ -34,7 +36,7 @@ enum Shell {
 
 impl Args {
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let bench = context.open().await?;
+        let bench = context.open_existing().await?;
         let lab = bench.lab();
         let access = ops::access(&lab).await?;
         let name = lab.settings.lab.clone();
@@ -65,10 +67,12 @@ impl Args {
             lines.push(("DOCKER_HOST".to_owned(), format!("ssh://{node}.{name}")));
         }
         if self.output.is_json() {
-            let map: Map<String, Value> = lines.into_iter().map(|(name, value)| (name, value.into())).collect();
+            let map: Map<String, Value> =
+                lines.into_iter().map(|(name, value)| (name, value.into())).collect();
             context.ui.print_json(&map)?;
         } else {
-            lines.iter().for_each(|(name, value)| context.ui.print(&line(self.shell, name, value)));
+            let text: String = lines.iter().map(|(name, value)| line(self.shell, name, value)).collect();
+            context.ui.print(&text);
         }
         Ok(Exit::Done)
     }

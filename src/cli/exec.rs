@@ -16,10 +16,12 @@ use crate::model::NodeName;
 use crate::ops::{self, NodeOutput};
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Each line is preceded by the name of its node. Ends with the highest code of all, 255 standing\n\
+#[command(
+    after_help = "Each line is preceded by the name of its node. Ends with the highest code of all, 255 standing\n\
     for a node that cannot be reached.\n\n\
     Examples:\n  lab exec --all -- uptime\n  lab exec core-01 core-02 -- sudo systemctl restart docker\n  \
-    lab exec --all -- 'df -h / | tail -1'")]
+    lab exec --all -- 'df -h / | tail -1'"
+)]
 pub struct Args {
     /// Run it on every node of the lab
     #[arg(short, long, env = "LAB_ALL", conflicts_with = "nodes")]
@@ -46,7 +48,7 @@ struct Ended {
 
 impl Args {
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let bench = context.open().await?;
+        let bench = context.open_existing().await?;
         let lab = bench.lab();
         let line = shell_line(&self.command);
         let is_json = self.output.is_json();
@@ -64,10 +66,13 @@ impl Args {
         }
         let code = ended.iter().map(|(_, result)| exit_code(result)).max().unwrap_or(0);
         if is_json {
-            let all: Vec<Ended> = ended.into_iter().map(|(node, result)| describe(&node, &result, &mut kept)).collect();
+            let all: Vec<Ended> =
+                ended.into_iter().map(|(node, result)| describe(&node, &result, &mut kept)).collect();
             context.ui.print_json(&all)?;
         } else {
-            for (node, error) in ended.iter().filter_map(|(node, result)| Some((node, result.as_ref().err()?))) {
+            for (node, error) in
+                ended.iter().filter_map(|(node, result)| Some((node, result.as_ref().err()?)))
+            {
                 context.ui.say(&format!("{node}: {}", hint::whole(error)));
             }
         }
@@ -149,7 +154,8 @@ mod tests {
 
     #[test]
     fn one_word_is_a_line_and_several_are_words() {
-        let words = |words: &[&str]| shell_line(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
+        let words =
+            |words: &[&str]| shell_line(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
         assert_eq!(words(&["df -h | tail -1"]), "df -h | tail -1");
         assert_eq!(words(&["echo", "a b", "$HOME"]), "echo 'a b' '$HOME'");
     }

@@ -70,10 +70,13 @@ impl Exit {
             E::Interrupted => Self::Interrupted,
             E::NoLab { .. } | E::NoNode { .. } => Self::NotFound,
             E::Silent { .. } | E::NotServing { .. } => Self::TimedOut,
-            E::Name(_) | E::Subnet(_) | E::OtherPrefix { .. } | E::BadCopy { .. } => Self::Usage,
+            E::Name(_)
+            | E::Subnet(_)
+            | E::OtherPrefix { .. }
+            | E::BadCopy { .. }
+            | E::Provider(provider::Error::SubnetTaken { .. }) => Self::Usage,
             E::Provider(provider::Error::Docker(source)) => Self::of_docker(source),
             E::Provider(provider::Error::Capability { .. }) => Self::Missing,
-            E::Provider(provider::Error::SubnetTaken { .. }) => Self::Usage,
             E::Node { source, .. } => return Self::of_ops(source),
             E::Several { errors, .. } => return errors.iter().find_map(Self::of_ops),
             _ => Self::Failed,
@@ -90,6 +93,7 @@ impl Exit {
 
 #[cfg(test)]
 mod tests {
+    use super::Exit as E;
     use super::*;
     use crate::model::{LabName, NodeName};
 
@@ -105,7 +109,10 @@ mod tests {
         check(ops::Error::NoLab { lab: LabName::parse("web").unwrap() }, 4);
         check(ops::Error::KeysGone { lab: LabName::parse("web").unwrap() }, 1);
         check(ops::Error::Silent { node: node(), limit: std::time::Duration::ZERO }, 7);
-        check(ops::Error::Node { node: node(), what: "boot", source: Box::new(ops::Error::Interrupted) }, 130);
+        check(
+            ops::Error::Node { node: node(), what: "boot", source: Box::new(ops::Error::Interrupted) },
+            130,
+        );
         check(docker::Error::TooOld { host: String::new(), version: String::new() }, 6);
         check(std::io::Error::other("x"), 1);
     }
@@ -113,10 +120,17 @@ mod tests {
     #[test]
     fn the_page_about_exit_codes_lists_them_all() {
         let page = include_str!("../../docs/exit-codes.md");
-        use Exit as E;
         for exit in [
-            E::Done, E::Failed, E::Usage, E::Unhealthy, E::NotFound, E::Locked, E::Missing, E::TimedOut,
-            E::NotConfirmed, E::Interrupted,
+            E::Done,
+            E::Failed,
+            E::Usage,
+            E::Unhealthy,
+            E::NotFound,
+            E::Locked,
+            E::Missing,
+            E::TimedOut,
+            E::NotConfirmed,
+            E::Interrupted,
         ] {
             assert!(page.contains(&format!("| {} |", exit.code())), "{exit:?}");
         }

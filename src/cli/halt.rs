@@ -19,7 +19,7 @@ pub struct Args {
 
 impl Args {
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let bench = context.open().await?;
+        let bench = context.open_existing().await?;
         let _lock = context.lock(&bench.settings, "lab halt").await?;
         let halted = ops::halt(&bench.lab(), &self.nodes).await?;
         if halted.is_empty() {

@@ -10,7 +10,9 @@ use crate::model::NodeName;
 use crate::ops::{self, LogQuery};
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  lab logs core-01\n  lab logs core-01 -u docker -f\n  lab logs core-02 --console")]
+#[command(
+    after_help = "Examples:\n  lab logs core-01\n  lab logs core-01 -u docker -f\n  lab logs core-02 --console"
+)]
 pub struct Args {
     #[arg(add = ArgValueCandidates::new(complete::nodes))]
     node: NodeName,
@@ -30,8 +32,9 @@ pub struct Args {
 
 impl Args {
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let bench = context.open().await?;
-        let query = LogQuery { follow: self.follow, lines: self.lines, units: self.unit, console: self.console };
+        let bench = context.open_existing().await?;
+        let query =
+            LogQuery { follow: self.follow, lines: self.lines, units: self.unit, console: self.console };
         ops::logs(&bench.lab(), &self.node, &query, |bytes| context.ui.write(bytes)).await?;
         Ok(Exit::Done)
     }

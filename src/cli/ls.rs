@@ -7,6 +7,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::table;
 use crate::provider::Provider;
+use crate::provider::container::Containers;
 
 #[derive(Debug, ClapArgs)]
 pub struct Args {
@@ -16,7 +17,10 @@ pub struct Args {
 
 impl Args {
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let labs = context.open().await?.provider.labs().await.map_err(crate::ops::Error::from)?;
+        let labs = {
+            let provider = Containers::new(context.engine().await?, context.place(&context.cwd, None)?);
+            provider.labs().await.map_err(crate::ops::Error::from)?
+        };
         if self.output.is_json() {
             context.ui.print_json(&labs)?;
             return Ok(Exit::Done);

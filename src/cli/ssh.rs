@@ -3,17 +3,19 @@
 use clap::Args as ClapArgs;
 use clap_complete::ArgValueCandidates;
 
+use super::complete;
 use super::context::Context;
 use super::exec::shell_line;
 use super::exit::Exit;
-use super::complete;
 use crate::exec::{Cmd, replace_this_process};
 use crate::model::NodeName;
 use crate::ops;
 use crate::provider::MachineState;
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  lab ssh core-01\n  lab ssh core-01 -- systemctl status docker\n  lab ssh core-01 -- 'journalctl -f | grep etcd'")]
+#[command(
+    after_help = "Examples:\n  lab ssh core-01\n  lab ssh core-01 -- systemctl status docker\n  lab ssh core-01 -- 'journalctl -f | grep etcd'"
+)]
 pub struct Args {
     /// The node to enter
     #[arg(add = ArgValueCandidates::new(complete::nodes))]
@@ -26,7 +28,7 @@ pub struct Args {
 impl Args {
     /// Becomes the system's ssh, which knows terminals, agents and escapes better than anyone.
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let bench = context.open().await?;
+        let bench = context.open_existing().await?;
         let lab = bench.lab();
         let seen = lab.observe_existing().await?;
         if lab.machine(&seen, &self.node)?.state != MachineState::Running {

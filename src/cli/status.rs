@@ -24,7 +24,7 @@ pub struct Args {
 
 impl Args {
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let bench = context.open().await?;
+        let bench = context.open_existing().await?;
         if self.watch {
             return self.watch(context, &bench).await;
         }
@@ -68,7 +68,8 @@ impl Args {
 
 fn render(status: &Status) -> String {
     let rows: Vec<Vec<String>> = status.nodes.iter().map(row).collect();
-    let heading = ["NODE", "STATE", "ADDRESS", "SSH", "SYSTEMD", "DOCKER", "ETCD", "MEMORY", "DISK FREE", "UP"];
+    let heading =
+        ["NODE", "STATE", "ADDRESS", "SSH", "SYSTEMD", "DOCKER", "ETCD", "MEMORY", "DISK FREE", "UP"];
     let mut text = table::render(&heading, &rows);
     text += &format!("\n{}\n", etcd(status));
     for node in &status.nodes {

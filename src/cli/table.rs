@@ -4,14 +4,16 @@
 pub fn render(heading: &[&str], rows: &[Vec<String>]) -> String {
     let shown = |cell: &str| if cell.is_empty() { "-".to_owned() } else { cell.to_owned() };
     let head: Vec<String> = heading.iter().map(|&cell| cell.to_owned()).collect();
-    let rows: Vec<Vec<String>> =
-        std::iter::once(head).chain(rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect())).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head)
+        .chain(rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()))
+        .collect();
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..heading.len()).map(width).collect();
     let line = |row: &Vec<String>| {
-        let cells: String = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+        let cells: String =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
         format!("{}\n", cells.trim_end())
     };
     rows.iter().map(line).collect()
@@ -27,7 +29,11 @@ pub fn size(bytes: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if value < 10.0 && unit > 1 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
+    if value < 10.0 && unit > 1 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
 }
 
 /// Returns a span of time as people say it.
@@ -53,7 +59,9 @@ mod tests {
 
     #[test]
     fn sizes_and_spans_are_short() {
-        for (bytes, want) in [(0, "0 B"), (1023, "1023 B"), (1 << 20, "1 MiB"), (3 << 29, "1.5 GiB"), (24 << 30, "24 GiB")] {
+        for (bytes, want) in
+            [(0, "0 B"), (1023, "1023 B"), (1 << 20, "1 MiB"), (3 << 29, "1.5 GiB"), (24 << 30, "24 GiB")]
+        {
             assert_eq!(size(bytes), want.replace("1 MiB", "1.0 MiB"));
         }
         for (seconds, want) in [(5, "5 s"), (90, "1 min"), (3700, "1 h 1 min"), (90_000, "1 d 1 h")] {

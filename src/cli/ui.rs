@@ -72,11 +72,15 @@ impl Ui {
     fn show_live(&self, event: &Event) {
         let Event { subject, text, .. } = event;
         let Ok(mut lines) = self.live.by_subject.lock() else { return };
-        let line = lines.entry(subject.clone()).or_insert_with(|| self.live.lines.add(ProgressBar::new_spinner()));
+        let line =
+            lines.entry(subject.clone()).or_insert_with(|| self.live.lines.add(ProgressBar::new_spinner()));
         match event.kind {
             Kind::Begun => {
                 line.reset();
-                line.set_style(style(&format!("{} {{prefix:10}} {{msg}} {{elapsed:.dim}}", self.paint("{spinner}", "cyan"))));
+                line.set_style(style(&format!(
+                    "{} {{prefix:10}} {{msg}} {{elapsed:.dim}}",
+                    self.paint("{spinner}", "cyan")
+                )));
                 line.set_prefix(subject.clone());
                 line.set_message(text.clone());
                 line.enable_steady_tick(Duration::from_millis(80));
@@ -96,6 +100,11 @@ impl Ui {
                 line.finish_with_message(format!("{text} {took}"));
             }
         }
+    }
+
+    /// Colours text that goes to stdout, if that is a terminal.
+    pub fn paint_data(&self, text: &str, color: &str) -> String {
+        if io::stdout().is_terminal() { self.paint(text, color) } else { text.to_owned() }
     }
 
     fn paint(&self, text: &str, color: &str) -> String {

@@ -13,10 +13,12 @@ use crate::model::{Bytes, NodeName, Subnet};
 use crate::ops::{self, Error, Plan};
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Whatever state the lab is in, this brings it to the one that is wanted: it makes nodes, starts\n\
+#[command(
+    after_help = "Whatever state the lab is in, this brings it to the one that is wanted: it makes nodes, starts\n\
     those that stopped, repairs what is half-made, adds nodes and removes them. Run again, it does\n\
     nothing. Interrupted, it goes on where it was.\n\n\
-    Examples:\n  lab up\n  lab up --nodes 5\n  lab up --nodes 3 --memory 1GiB --cpus 1\n  lab up --nodes 2 --dry-run")]
+    Examples:\n  lab up\n  lab up --nodes 5\n  lab up --nodes 3 --memory 1GiB --cpus 1\n  lab up --nodes 2 --dry-run"
+)]
 pub struct Args {
     /// Have this many nodes; a new lab has 3, an existing one keeps its number
     #[arg(short, long, env = "LAB_NODES", value_name = "N")]
@@ -91,7 +93,11 @@ impl Args {
             }
         }
         let took = since.elapsed().as_secs_f32();
-        context.ui.say(&format!("lab {} is up with {} after {took:.1} s", bench.settings.lab, nodes(shown.count)));
+        context.ui.say(&format!(
+            "lab {} is up with {} after {took:.1} s",
+            bench.settings.lab,
+            nodes(shown.count)
+        ));
         context.ui.say("next: lab status | lab ssh core-01 | lab exec --all -- uptime | lab down");
         if self.output.is_json() {
             let status = ops::status(&bench.lab()).await?;
@@ -141,7 +147,9 @@ impl Args {
     fn say_how_to_go_on(&self, context: &Context, bench: &Bench, error: &Error) {
         let lab = &bench.settings.lab;
         if matches!(error, Error::Interrupted) {
-            context.ui.say(&format!("what was made of lab {lab} stays: `lab up` goes on, `lab down` removes it"));
+            context
+                .ui
+                .say(&format!("what was made of lab {lab} stays: `lab up` goes on, `lab down` removes it"));
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody, EndpointIpamConfig,
-    EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum, Mount, MountType, MountVolumeOptions, NetworkingConfig,
-    PortBinding,
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum,
+    ContainerUpdateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum, Mount,
+    MountType, MountVolumeOptions, NetworkingConfig, PortBinding,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-    StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
 
@@ -163,7 +163,12 @@ fn read(summary: ContainerSummary) -> Container {
         Some((port.private_port, address))
     });
     Container {
-        name: summary.names.unwrap_or_default().first().map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default(),
+        name: summary
+            .names
+            .unwrap_or_default()
+            .first()
+            .map(|name| name.trim_start_matches('/').to_owned())
+            .unwrap_or_default(),
         labels: labels(summary.labels),
         state: state(summary.state),
         addresses: networks.iter().map(|(name, endpoint)| (name.clone(), address(endpoint))).collect(),
@@ -208,7 +213,10 @@ fn state(state: Option<ContainerSummaryStateEnum>) -> ContainerState {
 fn body(spec: &ContainerSpec) -> ContainerCreateBody {
     let port = format!("{}/tcp", spec.published_port);
     let endpoint = EndpointSettings {
-        ipam_config: Some(EndpointIpamConfig { ipv4_address: Some(spec.address.to_string()), ..Default::default() }),
+        ipam_config: Some(EndpointIpamConfig {
+            ipv4_address: Some(spec.address.to_string()),
+            ..Default::default()
+        }),
         aliases: Some(vec![spec.hostname.clone()]),
         ..Default::default()
     };

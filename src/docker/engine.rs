@@ -1,12 +1,15 @@
 //! One engine: how to reach it and what it is.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 
 use super::Error;
 
 const LIMIT_SECONDS: u64 = 120;
+/// A frozen engine takes connections and says nothing.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const OLDEST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 
 /// An engine that has answered.
@@ -36,7 +39,9 @@ impl Engine {
         let name = host.unwrap_or("unix:///var/run/docker.sock").to_owned();
         let unreachable = |source| Error::Unreachable { host: name.clone(), source: Box::new(source) };
         let client = dial(host).map_err(unreachable)?;
-        let client = client.negotiate_version().await.map_err(|source| match source {
+        let answer = tokio::time::timeout(CONNECT_LIMIT, client.negotiate_version()).await;
+        let answer = answer.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError));
+        let client = answer.map_err(|source| match source {
             // An engine that answers anything at all is reachable, though perhaps too old for us.
             bollard::errors::Error::APIVersionParseError {} => {
                 Error::TooOld { host: name.clone(), version: "unknown".to_owned() }
@@ -44,7 +49,8 @@ impl Engine {
             source => unreachable(source),
         })?;
         let spoken = client.client_version();
-        if (spoken.major_version, spoken.minor_version) < (OLDEST_API.major_version, OLDEST_API.minor_version) {
+        if (spoken.major_version, spoken.minor_version) < (OLDEST_API.major_version, OLDEST_API.minor_version)
+        {
             let version = format!("API {}.{}", spoken.major_version, spoken.minor_version);
             return Err(Error::TooOld { host: name, version });
         }

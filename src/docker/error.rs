@@ -89,12 +89,24 @@ const CURES: &[(&str, &str)] = &[
         "ermission denied",
         "you may not use the engine's socket: `sudo usermod -aG docker $USER` and log in again, or use sudo",
     ),
-    ("no space left on device", "the engine's disk is full: `docker system df` shows what takes it, `docker system prune` frees it"),
-    ("Pool overlaps", "another network took the lab's addresses: `lab doctor` shows which; choose one with `--subnet`"),
+    (
+        "no space left on device",
+        "the engine's disk is full: `docker system df` shows what takes it, `docker image prune && docker builder prune` frees some",
+    ),
+    (
+        "Pool overlaps",
+        "another network took the lab's addresses: `lab doctor` shows which; choose one with `--subnet`",
+    ),
     ("port is already allocated", "another process took the port in the same moment: run the command again"),
     ("address already in use", "another process took the port in the same moment: run the command again"),
-    ("could not find bridge", "the engine lost its bridges, as after a crash: restart the engine and run the command again"),
-    ("operation not permitted", "the engine itself lacks the right to do so: `lab doctor` shows which capability is missing"),
+    (
+        "could not find bridge",
+        "the engine lost its bridges, as after a crash: restart the engine and run the command again",
+    ),
+    (
+        "operation not permitted",
+        "the engine itself lacks the right to do so: `lab doctor` shows which capability is missing",
+    ),
 ];
 
 #[cfg(test)]

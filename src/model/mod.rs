@@ -2,6 +2,7 @@
 
 mod bytes;
 mod health;
+mod kernel;
 mod name;
 mod node;
 mod subnet;
@@ -9,6 +10,7 @@ mod topology;
 
 pub use bytes::{BadBytes, Bytes};
 pub use health::{Answer, DiskUse, DockerHealth, EtcdHealth, MemoryUse, NodeHealth, SystemdHealth};
+pub use kernel::{CAPABILITIES, HostRoute, bounding_set, missing_capabilities, parse_routes};
 pub use name::{BadName, LabName, NodeName};
 pub use node::{EtcdJoin, EtcdRole, NodeConfig, Peer, Seed, build_id};
 pub use subnet::{BadSubnet, NoFreeSubnet, Subnet};

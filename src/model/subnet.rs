@@ -38,6 +38,10 @@ impl Subnet {
         Ok(subnet)
     }
 
+    pub fn length(self) -> u8 {
+        self.length
+    }
+
     fn mask(self) -> u32 {
         u32::MAX.checked_shl(32 - u32::from(self.length)).unwrap_or(0)
     }

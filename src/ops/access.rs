@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use crate::model::{LabName, NodeName};
-use crate::provider::{MachineState, Provider, Seen};
+use crate::model::{LabName, Node, NodeName};
+use crate::provider::{Machine, MachineState, Provider, Seen};
 use crate::ssh::HostEntry;
 
 use super::keys::{Keys, write_client_files};
@@ -24,12 +24,15 @@ pub async fn access<P: Provider>(lab: &Lab<'_, P>) -> Result<Access, Error> {
     let keys = Keys::load(&lab.files)?.ok_or_else(|| Error::KeysGone { lab: lab.settings.lab.clone() })?;
     let hosts = hosts(&lab.settings.lab, &seen);
     write_client_files(&lab.files, &keys, &hosts)?;
-    let members = lab.files.load()?.map(|state| state.topology).unwrap_or_else(|| {
-        crate::model::Topology::fresh(lab.settings.lab.clone(), String::new(), seen.subnet.expect("machines have a network"))
-    });
+    let remembered = lab.files.load()?.map(|state| state.topology);
+    let is_member = |(name, machine): &(&NodeName, &Machine)| match &remembered {
+        Some(topology) => topology.node(name).is_some_and(Node::is_member),
+        None => machine.is_etcd_member,
+    };
+    let members = seen.machines.iter().filter(is_member);
     Ok(Access {
         hosts,
-        etcd_endpoints: members.members().map(|node| format!("http://{}:2379", node.address)).collect(),
+        etcd_endpoints: members.map(|(_, machine)| format!("http://{}:2379", machine.address)).collect(),
         nodes: seen.machines.iter().map(|(name, machine)| (name.clone(), machine.address)).collect(),
     })
 }
@@ -37,7 +40,7 @@ pub async fn access<P: Provider>(lab: &Lab<'_, P>) -> Result<Access, Error> {
 /// Returns the ssh entries of all nodes that run.
 pub(super) fn hosts(lab: &LabName, seen: &Seen) -> Vec<HostEntry> {
     let running = seen.machines.iter().filter(|(_, machine)| machine.state == MachineState::Running);
-    let entry = |(name, machine): (&NodeName, &crate::provider::Machine)| {
+    let entry = |(name, machine): (&NodeName, &Machine)| {
         Some(HostEntry {
             aliases: vec![name.to_string(), format!("{name}.{lab}")],
             address: machine.ssh?,

@@ -38,7 +38,12 @@ impl CopyEnd {
 const BUFFER: usize = 1 << 18;
 
 /// Copies as `cp -r` does: into a folder that exists, else to that name.
-pub async fn copy<P: Provider>(lab: &Lab<'_, P>, from: &CopyEnd, to: &CopyEnd, as_root: bool) -> Result<(), Error> {
+pub async fn copy<P: Provider>(
+    lab: &Lab<'_, P>,
+    from: &CopyEnd,
+    to: &CopyEnd,
+    as_root: bool,
+) -> Result<(), Error> {
     let seen = lab.observe_existing().await?;
     let sudo = if as_root { "sudo " } else { "" };
     match (from, to) {
@@ -67,7 +72,8 @@ fn pack_line(path: &str, name: &str, sudo: &str) -> String {
         Some((folder, last)) => (folder.to_owned(), last.to_owned()),
         None => ("/".to_owned(), ".".to_owned()),
     };
-    let name: String = name.chars().map(|c| if "\\&|".contains(c) { format!("\\{c}") } else { c.to_string() }).collect();
+    let name: String =
+        name.chars().map(|c| if "\\&|".contains(c) { format!("\\{c}") } else { c.to_string() }).collect();
     let rename = format!("--transform=flags=rh;s|^[^/]*|{name}|");
     format!("{sudo}tar -C {} -cf - {} -- {}", quote(&folder), quote(&rename), quote(&last))
 }
@@ -119,7 +125,8 @@ async fn receive(link: &super::Link, from: &str, to: &Utf8Path, sudo: &str) -> R
     let folder = folder.canonicalize_utf8().map_err(failed)?;
     let (mut writer, reader) = tokio::io::duplex(BUFFER);
     // Nothing leaves the folder, whatever names the archive holds: `unpack` sees to it.
-    let unpacking = tokio::task::spawn_blocking(move || tar::Archive::new(SyncIoBridge::new(reader)).unpack(folder));
+    let unpacking =
+        tokio::task::spawn_blocking(move || tar::Archive::new(SyncIoBridge::new(reader)).unpack(folder));
     let mut process = link.session().start(&pack_line(from, &name, sudo), tokio::io::empty()).await?;
     let mut complaint = Vec::new();
     let code = loop {
@@ -139,7 +146,13 @@ async fn receive(link: &super::Link, from: &str, to: &Utf8Path, sudo: &str) -> R
     unpacked.map_err(failed)
 }
 
-async fn relay(source: &super::Link, from: &str, target: &super::Link, to: &str, sudo: &str) -> Result<(), Error> {
+async fn relay(
+    source: &super::Link,
+    from: &str,
+    target: &super::Link,
+    to: &str,
+    sudo: &str,
+) -> Result<(), Error> {
     let (mut writer, reader) = tokio::io::duplex(BUFFER);
     let mut packing = source.session().start(&pack_line(from, "x", sudo), tokio::io::empty()).await?;
     let mut unpacking = target.session().start(&unpack_line(to, &last_name(from), sudo), reader).await?;
@@ -201,7 +214,10 @@ mod tests {
 
     #[test]
     fn packing_renames_the_first_part_of_every_name() {
-        assert_eq!(pack_line("/etc/hosts", "x", ""), "tar -C /etc -cf - '--transform=flags=rh;s|^[^/]*|x|' -- hosts");
+        assert_eq!(
+            pack_line("/etc/hosts", "x", ""),
+            "tar -C /etc -cf - '--transform=flags=rh;s|^[^/]*|x|' -- hosts"
+        );
         assert_eq!(
             pack_line("-a b/", "c|d", "sudo "),
             "sudo tar -C . -cf - '--transform=flags=rh;s|^[^/]*|c\\|d|' -- '-a b'"

@@ -76,9 +76,9 @@ impl Error {
             Self::Members { source } => source.hint(),
             Self::Node { source, .. } => source.hint(),
             Self::Several { errors, .. } => errors.iter().find_map(Self::hint),
-            Self::Died { node, .. } | Self::Silent { node, .. } => {
-                Some(format!("`lab logs {node} --console` shows what it printed; `lab doctor` checks this host"))
-            }
+            Self::Died { node, .. } | Self::Silent { node, .. } => Some(format!(
+                "`lab logs {node} --console` shows what it printed; `lab doctor` checks this host"
+            )),
             Self::NotServing { node, .. } => {
                 Some(format!("`lab logs {node}` shows its journal; `lab up` goes on waiting"))
             }
@@ -89,8 +89,12 @@ impl Error {
             }
             Self::KeysGone { .. } => Some("`lab down` and then `lab up` make the lab anew".to_owned()),
             Self::OtherPrefix { .. } => Some("`lab down` first, or take `node.prefix` back".to_owned()),
-            Self::BadCopy { .. } => Some("write one of the two as NODE:PATH, as in `lab cp a.txt core-01:/tmp/`".to_owned()),
-            Self::NoFreeSubnet(_) => Some("choose one with `--subnet`, as in `--subnet 192.168.77.0/24`".to_owned()),
+            Self::BadCopy { .. } => {
+                Some("write one of the two as NODE:PATH, as in `lab cp a.txt core-01:/tmp/`".to_owned())
+            }
+            Self::NoFreeSubnet(_) => {
+                Some("choose one with `--subnet`, as in `--subnet 192.168.77.0/24`".to_owned())
+            }
             _ => None,
         }
     }
@@ -100,8 +104,11 @@ impl Error {
         let node = node.clone();
         move |source| match source {
             // These say it themselves.
-            Self::Node { .. } | Self::Died { .. } | Self::Silent { .. } | Self::NotServing { .. } => source,
-            Self::Interrupted => source,
+            Self::Node { .. }
+            | Self::Died { .. }
+            | Self::Silent { .. }
+            | Self::NotServing { .. }
+            | Self::Interrupted => source,
             source => Self::Node { node, what, source: Box::new(source) },
         }
     }

@@ -22,7 +22,11 @@ pub async fn halt<P: Provider>(lab: &Lab<'_, P>, only: &[NodeName]) -> Result<Ve
         .collect();
     let stopping = nodes.iter().map(async |node| {
         let step = lab.progress.begin(node.as_str(), "shutting down");
-        lab.provider.stop(&lab.settings.lab, node).await.map_err(Error::from).map_err(Error::at(node, "halt"))?;
+        lab.provider
+            .stop(&lab.settings.lab, node)
+            .await
+            .map_err(Error::from)
+            .map_err(Error::at(node, "halt"))?;
         step.done("halted");
         Ok(())
     });

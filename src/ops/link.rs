@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use crate::etcd;
 use crate::http::{self, Connection};
 use crate::model::{NodeConfig, NodeHealth, NodeName};
 use crate::ssh::{Identity, Session, Target};
 use crate::wait::{Stop, wait_until};
-use crate::etcd;
 
 use super::Error;
 
@@ -85,7 +85,11 @@ impl Link {
     }
 
     /// Waits until the node serves, and tells of each change on the way.
-    pub async fn ready(&self, limit: Duration, mut on_change: impl FnMut(&NodeHealth)) -> Result<NodeHealth, Error> {
+    pub async fn ready(
+        &self,
+        limit: Duration,
+        mut on_change: impl FnMut(&NodeHealth),
+    ) -> Result<NodeHealth, Error> {
         let broken = |source| Error::Labd { node: self.node.clone(), source };
         let mut trouble = "labd has said nothing yet".to_owned();
         let watching = async {

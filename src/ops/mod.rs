@@ -2,6 +2,7 @@
 
 mod access;
 mod copy;
+pub mod doctor;
 mod down;
 mod error;
 mod halt;

@@ -28,7 +28,8 @@ pub async fn run<P: Provider>(
     on_output: impl FnMut(&NodeName, NodeOutput) + Send,
 ) -> Result<Vec<(NodeName, Result<i32, Error>)>, Error> {
     let seen = lab.observe_existing().await?;
-    let nodes: Vec<NodeName> = if nodes.is_empty() { seen.machines.keys().cloned().collect() } else { nodes.to_vec() };
+    let nodes: Vec<NodeName> =
+        if nodes.is_empty() { seen.machines.keys().cloned().collect() } else { nodes.to_vec() };
     for node in &nodes {
         lab.machine(&seen, node)?;
     }
@@ -59,7 +60,11 @@ async fn run_one<P: Provider>(
 }
 
 /// Connects to a node that runs.
-pub(super) async fn connect<P: Provider>(lab: &Lab<'_, P>, seen: &Seen, node: &NodeName) -> Result<Link, Error> {
+pub(super) async fn connect<P: Provider>(
+    lab: &Lab<'_, P>,
+    seen: &Seen,
+    node: &NodeName,
+) -> Result<Link, Error> {
     let machine = lab.machine(seen, node)?;
     let keys = Keys::load(&lab.files)?.ok_or_else(|| Error::KeysGone { lab: lab.settings.lab.clone() })?;
     let address = machine.ssh.filter(|_| machine.state == MachineState::Running);

@@ -14,17 +14,19 @@ use found::Listing;
 use crate::docker::{ContainerSpec, Engine, Labels, VolumeMount};
 use crate::fs;
 use crate::images::{self, NodeImage};
-use crate::model::{LabName, NodeName, Seed, Topology};
+use crate::model::{CAPABILITIES, EtcdRole, LabName, NodeName, Seed, Topology};
 use crate::progress::Progress;
 
 mod found;
 mod host;
 
-const LAB: &str = "lab.name";
+pub const LAB: &str = "lab.name";
 const ID: &str = "lab.id";
 const NODE: &str = "lab.node";
 const ADDRESS: &str = "lab.address";
+const ETCD: &str = "lab.etcd";
 const PROJECT: &str = "lab.project";
+const MEMBER: &str = "member";
 const SSH_PORT: u16 = 22;
 /// Long enough for units with an ExecStop of their own; systemd's limit in a node is 10 s.
 const STOP_SECONDS: i32 = 20;
@@ -92,6 +94,10 @@ impl Containers {
             (ID, config.lab_id.clone()),
             (NODE, config.node.to_string()),
             (ADDRESS, config.address.to_string()),
+            (
+                ETCD,
+                if matches!(config.etcd, EtcdRole::Member { .. }) { MEMBER } else { "gateway" }.to_owned(),
+            ),
             (PROJECT, self.place.project.to_string()),
         ];
         labels.map(|(name, value)| (name.to_owned(), value)).into()
@@ -158,7 +164,7 @@ impl Provider for Containers {
             published_port: SSH_PORT,
             volumes: VOLUMES.map(volume).into(),
             limits,
-            capabilities: host::CAPABILITIES.map(|(name, _)| name.to_owned()).into(),
+            capabilities: CAPABILITIES.map(|(name, _)| name.to_owned()).into(),
             security: self.security().await?,
             name,
         };

@@ -61,6 +61,8 @@ pub struct Machine {
     pub address: Ipv4Addr,
     /// Where ssh is reached from this host, while the machine runs.
     pub ssh: Option<SocketAddr>,
+    /// Whether it was made to be a member of etcd; it may have left since.
+    pub is_etcd_member: bool,
     pub limits: Limits,
     /// Whether it is still attached to the lab's network.
     pub is_on_network: bool,

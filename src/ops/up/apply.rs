@@ -1,6 +1,7 @@
 //! Does what was planned: nodes in parallel, etcd's members one after the other.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
@@ -12,8 +13,9 @@ use crate::config::State;
 use crate::exec::Cmd;
 use crate::fs;
 use crate::model::{Node, NodeHealth, NodeName, Seed, Topology};
-use crate::provider::Provider;
-use crate::ssh::Target;
+use crate::progress::Step;
+use crate::provider::{Limits, Provider};
+use crate::ssh::{Identity, Target};
 use crate::wait::{Stop, wait_until};
 
 use super::super::keys::{Keys, write_client_files};
@@ -24,9 +26,9 @@ use super::{Action, Plan, Task};
 /// More at once only makes them wait for each other in the engine.
 const AT_ONCE: usize = 16;
 const CONNECT_LIMIT: Duration = Duration::from_secs(90);
-const READY_LIMIT: Duration = Duration::from_secs(120);
+const READY_LIMIT: Duration = Duration::from_mins(2);
 const RESTART_LIMIT: Duration = Duration::from_secs(20);
-const MEMBERS_LIMIT: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 const ASK_EVERY: Duration = Duration::from_millis(15);
 
 /// Carries a plan out. What is made stays when it fails or is stopped: the next `up` goes on from there.
@@ -56,33 +58,32 @@ pub async fn apply<P: Provider>(
 }
 
 /// A plan under way.
-struct Work<'a, P> {
-    lab: &'a Lab<'a, P>,
+pub(super) struct Work<'a, P> {
+    pub(super) lab: &'a Lab<'a, P>,
     keys: &'a Keys,
-    topology: &'a Topology,
+    pub(super) topology: &'a Topology,
     tasks: &'a [Task],
     labd: &'a Utf8Path,
     labd_build: &'a str,
 }
 
-type Links = BTreeMap<NodeName, Link>;
+pub(super) type Links = BTreeMap<NodeName, Link>;
+/// The news of nodes that boot goes on until they serve.
+type Steps = BTreeMap<NodeName, Step>;
 
 impl<P: Provider> Work<'_, P> {
-    async fn carry_out(
-        &self,
-        mut links: Links,
-        limits: crate::provider::Limits,
-    ) -> Result<Vec<NodeHealth>, Error> {
+    async fn carry_out(&self, mut links: Links, limits: Limits) -> Result<Vec<NodeHealth>, Error> {
         if self.tasks.iter().any(|task| needs_image_or_network(&task.action)) {
             self.lab.provider.prepare(self.topology, self.lab.progress).await?;
         }
+        let mut steps = Steps::new();
         let rejoining = self.nodes_with(|action| matches!(action, Action::RejoinEtcd { .. }));
         let waking = self.nodes_with(|action| action.node().is_some_and(|node| !rejoining.contains(node)));
-        self.bring_up(&waking, &mut links, limits).await?;
+        self.bring_up(&waking, &mut links, &mut steps, limits).await?;
         for node in &rejoining {
             self.rejoin_etcd(node, &links).await?;
         }
-        self.bring_up(&rejoining, &mut links, limits).await?;
+        self.bring_up(&rejoining, &mut links, &mut steps, limits).await?;
         for node in self.nodes_with(|action| matches!(action, Action::LeaveEtcd { .. })) {
             self.leave_etcd(&node, &links).await?;
             Checkpoint::MemberRemoved.reached();
@@ -92,7 +93,7 @@ impl<P: Provider> Work<'_, P> {
             links.remove(&node);
             Checkpoint::NodeRemoved.reached();
         }
-        let healths = self.settle(&links).await?;
+        let healths = self.settle(&links, steps).await?;
         self.remember(self.topology)?;
         Ok(healths)
     }
@@ -122,14 +123,18 @@ impl<P: Provider> Work<'_, P> {
         &self,
         nodes: &[NodeName],
         links: &mut Links,
-        limits: crate::provider::Limits,
+        steps: &mut Steps,
+        limits: Limits,
     ) -> Result<(), Error> {
         let work = nodes.iter().map(|node| self.bring_one_up(node, limits));
-        let results: Vec<Result<Option<Link>, Error>> = iter(work).buffered(AT_ONCE).collect().await;
+        let results: Vec<Result<Option<(Link, Step)>, Error>> = iter(work).buffered(AT_ONCE).collect().await;
         let mut failures = Vec::new();
         for (node, result) in nodes.iter().zip(results) {
             match result {
-                Ok(Some(link)) => drop(links.insert(node.clone(), link)),
+                Ok(Some((link, step))) => {
+                    links.insert(node.clone(), link);
+                    steps.insert(node.clone(), step);
+                }
                 Ok(None) => {}
                 Err(error) => failures.push(Err(Error::at(node, "bring up")(error))),
             }
@@ -138,11 +143,7 @@ impl<P: Provider> Work<'_, P> {
     }
 
     /// Gets a machine to run and connects to it; `None` if there was nothing to get to run.
-    async fn bring_one_up(
-        &self,
-        name: &NodeName,
-        limits: crate::provider::Limits,
-    ) -> Result<Option<Link>, Error> {
+    async fn bring_one_up(&self, name: &NodeName, limits: Limits) -> Result<Option<(Link, Step)>, Error> {
         let (lab, provider) = (&self.lab.settings.lab, self.lab.provider);
         let actions = self.tasks.iter().map(|task| &task.action).filter(|action| action.node() == Some(name));
         let mut step = None;
@@ -178,12 +179,16 @@ impl<P: Provider> Work<'_, P> {
         let Some(step) = step else { return Ok(None) };
         Checkpoint::NodeStarted.reached();
         step.change("booting");
-        let link = self.connect(name).await?;
-        step.done("booted");
-        Ok(Some(link))
+        match self.connect(name).await {
+            Ok(link) => Ok(Some((link, step))),
+            Err(error) => {
+                step.failed("did not boot");
+                Err(error)
+            }
+        }
     }
 
-    async fn create(&self, name: &NodeName, limits: crate::provider::Limits) -> Result<(), Error> {
+    async fn create(&self, name: &NodeName, limits: Limits) -> Result<(), Error> {
         let node = self.node(name);
         let seed = Seed {
             config: self.topology.config(node),
@@ -195,118 +200,44 @@ impl<P: Provider> Work<'_, P> {
         Ok(())
     }
 
-    fn node(&self, name: &NodeName) -> &Node {
+    pub(super) fn node(&self, name: &NodeName) -> &Node {
         self.topology.node(name).expect("tasks are made from the topology")
     }
 
     /// Waits until a machine that was started lets us in and its labd listens.
     async fn connect(&self, name: &NodeName) -> Result<Link, Error> {
         let identity = self.keys.identity()?;
-        let since = Instant::now();
+        let (provider, lab) = (self.lab.provider, &self.lab.settings.lab);
+        let mut address = provider.ssh_address(lab, name).await?;
         let mut looked = Instant::now();
         let connected = wait_until("it answers", CONNECT_LIMIT, ASK_EVERY, async || {
-            match self.try_connect(name, &identity).await {
-                Ok(link) => Some(Ok(link)),
-                Err(Error::Ssh(error)) if error.is_not_ready() || error.is_refused() => {
-                    // A machine that died will never answer; look now and then.
-                    if looked.elapsed() < Duration::from_secs(1) {
-                        return None;
-                    }
-                    looked = Instant::now();
-                    self.check_alive(name).await.err().map(Err)
+            if let Some(address) = address {
+                match open(name, address, &identity).await {
+                    Ok(link) => return Some(Ok(link)),
+                    Err(Error::Ssh(error)) if error.is_not_ready() || error.is_refused() => {}
+                    Err(error) => return Some(Err(error)),
                 }
-                Err(Error::NotRunning { .. }) if since.elapsed() < Duration::from_secs(1) => None,
-                Err(error) => Some(Err(error)),
             }
+            // A machine that died will never answer; look now and then.
+            if looked.elapsed() < LOOK_EVERY {
+                return None;
+            }
+            looked = Instant::now();
+            match provider.ssh_address(lab, name).await {
+                Ok(Some(found)) => address = Some(found),
+                Ok(None) => return Some(Err(self.died(name).await)),
+                Err(error) => return Some(Err(error.into())),
+            }
+            None
         });
         let silent = |_| Error::Silent { node: name.clone(), limit: CONNECT_LIMIT };
-        match connected.await.map_err(silent)? {
-            Err(Error::NotRunning { .. }) => Err(self.died(name).await),
-            other => other,
-        }
-    }
-
-    async fn try_connect(&self, name: &NodeName, identity: &crate::ssh::Identity) -> Result<Link, Error> {
-        let address = self.lab.provider.ssh_address(&self.lab.settings.lab, name).await?;
-        let address = address.ok_or_else(|| Error::NotRunning { node: name.clone() })?;
-        let target = Target { node: name.clone(), address, user: USER.to_owned() };
-        let link = Link::open(&target, identity).await?;
-        link.health().await?;
-        Ok(link)
-    }
-
-    async fn check_alive(&self, name: &NodeName) -> Result<(), Error> {
-        match self.lab.provider.ssh_address(&self.lab.settings.lab, name).await? {
-            Some(_) => Ok(()),
-            None => Err(Error::NotRunning { node: name.clone() }),
-        }
+        connected.await.map_err(silent)?
     }
 
     async fn died(&self, name: &NodeName) -> Error {
         let console = self.lab.provider.console(&self.lab.settings.lab, name, 8).await.unwrap_or_default();
         let console = console.lines().map(|line| format!("\n    {}", line.trim_end())).collect();
         Error::Died { node: name.clone(), console }
-    }
-
-    /// Gives a member that lost its data a new place in the cluster; its old one is of no use to it.
-    async fn rejoin_etcd(&self, name: &NodeName, links: &Links) -> Result<(), Error> {
-        let step = self.lab.progress.begin(name.as_str(), "leaving and joining etcd, as its data is gone");
-        let url = format!("http://{}:2380", self.node(name).address);
-        self.change_members(links, async |etcd| {
-            let members = etcd.members().await?;
-            // One without a name was added and has not started: this very work, cut short.
-            if let Some(old) = members.iter().find(|member| member.name == name.as_str()) {
-                etcd.remove_member(old.id).await?;
-            }
-            etcd.add_member(&url).await.map(drop)
-        })
-        .await?;
-        step.done("has a new place in etcd");
-        Ok(())
-    }
-
-    async fn leave_etcd(&self, name: &NodeName, links: &Links) -> Result<(), Error> {
-        let step = self.lab.progress.begin(name.as_str(), "leaving etcd");
-        self.change_members(links, async |etcd| {
-            let members = etcd.members().await?;
-            match members.iter().find(|member| member.name == name.as_str()) {
-                Some(member) => etcd.remove_member(member.id).await,
-                None => Ok(()),
-            }
-        })
-        .await?;
-        step.done("left etcd");
-        Ok(())
-    }
-
-    /// Asks a member that stays, again and again while the cluster is still finding itself.
-    async fn change_members(
-        &self,
-        links: &Links,
-        change: impl AsyncFn(&mut crate::etcd::Client) -> Result<(), crate::etcd::Error>,
-    ) -> Result<(), Error> {
-        let staying: Vec<&Link> =
-            self.topology.members().filter_map(|member| links.get(&member.name)).collect();
-        let mut last = None;
-        let changed = wait_until("etcd agrees", MEMBERS_LIMIT, Duration::from_millis(200), async || {
-            for link in &staying {
-                let result = match link.etcd().await {
-                    Ok(mut etcd) => change(&mut etcd).await.map_err(|source| Error::Members { source }),
-                    Err(error) => Err(error),
-                };
-                match result {
-                    Ok(()) => return Some(Ok(())),
-                    Err(Error::Members { source }) if !source.may_pass() => {
-                        return Some(Err(Error::Members { source }));
-                    }
-                    Err(error) => last = Some(error),
-                }
-            }
-            None
-        })
-        .await;
-        let lost = || Error::Members { source: crate::etcd::Error::QuorumLost };
-        changed.unwrap_or_else(|_| Err(last.take().unwrap_or_else(lost)))
     }
 
     async fn remove(&self, name: &NodeName) -> Result<(), Error> {
@@ -319,12 +250,21 @@ impl<P: Provider> Work<'_, P> {
     }
 
     /// Brings all nodes that run up to date, waits until they serve, and writes how to reach them.
-    async fn settle(&self, links: &Links) -> Result<Vec<NodeHealth>, Error> {
-        let nodes = self.topology.nodes.iter().filter_map(|node| Some((node, links.get(&node.name)?)));
-        let work = nodes.map(async |(node, link)| {
-            let settled = self.settle_one(node, link).await;
+    async fn settle(&self, links: &Links, mut steps: Steps) -> Result<Vec<NodeHealth>, Error> {
+        let begin = |node: &Node| self.lab.progress.begin(node.name.as_str(), "looking after it");
+        let nodes = self.topology.nodes.iter().filter_map(|node| {
+            let link = links.get(&node.name)?;
+            Some((node, link, steps.remove(&node.name).unwrap_or_else(|| begin(node))))
+        });
+        let work = nodes.map(async |(node, link, step)| {
+            let settled = self.settle_one(node, link, &step).await;
+            match &settled {
+                Ok(_) => step.done("serves"),
+                Err(_) => step.failed("does not serve"),
+            }
             settled.map_err(Error::at(&node.name, "settle"))
         });
+        let work: Vec<_> = work.collect();
         let results: Vec<Result<NodeHealth, Error>> = iter(work).buffered(AT_ONCE).collect().await;
         self.write_client_files().await?;
         let (mut healths, mut failures) = (Vec::new(), Vec::new());
@@ -337,8 +277,7 @@ impl<P: Provider> Work<'_, P> {
         Error::gather(failures).map(|()| healths)
     }
 
-    async fn settle_one(&self, node: &Node, link: &Link) -> Result<NodeHealth, Error> {
-        let step = self.lab.progress.begin(node.name.as_str(), "waiting for its services");
+    async fn settle_one(&self, node: &Node, link: &Link, step: &Step) -> Result<NodeHealth, Error> {
         let mut health = link.health().await?;
         // A node that was halted may come back with the labd of its day, and with its view of the lab.
         if health.labd_build != self.labd_build {
@@ -351,9 +290,9 @@ impl<P: Provider> Work<'_, P> {
             step.change("telling it how the lab looks now");
             link.configure(&config).await?;
         }
-        let tell = |health: &NodeHealth| step.change(health.trouble().unwrap_or_else(|| "serves".to_owned()));
+        let tell =
+            |health: &NodeHealth| health.trouble().into_iter().for_each(|trouble| step.change(trouble));
         let health = link.ready(READY_LIMIT, tell).await?;
-        step.done("serves");
         Checkpoint::NodeReady.reached();
         Ok(health)
     }
@@ -376,6 +315,13 @@ impl<P: Provider> Work<'_, P> {
         let hosts = super::super::access::hosts(&self.lab.settings.lab, &seen);
         write_client_files(&self.lab.files, self.keys, &hosts)
     }
+}
+
+async fn open(node: &NodeName, address: SocketAddr, identity: &Identity) -> Result<Link, Error> {
+    let target = Target { node: node.clone(), address, user: USER.to_owned() };
+    let link = Link::open(&target, identity).await?;
+    link.health().await?;
+    Ok(link)
 }
 
 fn needs_image_or_network(action: &Action) -> bool {

@@ -1,6 +1,7 @@
 //! `lab up`: makes the lab what it is to be, from whatever state it is in.
 
 mod apply;
+mod members;
 mod plan;
 
 use std::collections::BTreeMap;
@@ -9,8 +10,8 @@ use futures_util::future::join_all;
 
 use crate::config::State;
 use crate::fs;
-use crate::model::{MAX_NODES, NodeName, Subnet, Topology, build_id};
-use crate::provider::{self, Limits, MachineState, Provider, Seen};
+use crate::model::{Bytes, EtcdJoin, EtcdRole, MAX_NODES, Node, NodeName, Subnet, Topology, build_id};
+use crate::provider::{self, Limits, Machine, MachineState, Provider, Seen};
 use crate::ssh::Target;
 
 use super::keys::Keys;
@@ -53,20 +54,25 @@ pub async fn plan<P: Provider>(lab: &Lab<'_, P>, labd: &camino::Utf8Path) -> Res
     if keys.is_none() && !seen.machines.is_empty() {
         return Err(Error::KeysGone { lab: lab.settings.lab.clone() });
     }
-    let before = before(lab, &seen, state.as_ref())?;
+    let (links, healths) = ask_running(&seen, keys.as_ref()).await?;
+    let before = before(lab, &seen, &healths, state.as_ref())?;
     let wanted = Wanted {
         members_before: before.members().map(|node| node.name.clone()).collect(),
         topology: plan::with_rejoins(topology(lab, &seen, state.as_ref(), &before)?, &seen),
         limits: limits(lab),
         labd_build: build_id(&fs::read(labd)?),
     };
-    let (links, healths) = ask_running(&seen, keys.as_ref()).await?;
     let tasks = plan::plan(&wanted, &seen, &healths);
     Ok(Plan { tasks, wanted, keys, links, before })
 }
 
 /// Returns the lab as it was last complete; of a new one, an empty plan on a network of its own.
-fn before<P: Provider>(lab: &Lab<'_, P>, seen: &Seen, state: Option<&State>) -> Result<Topology, Error> {
+fn before<P: Provider>(
+    lab: &Lab<'_, P>,
+    seen: &Seen,
+    healths: &Healths,
+    state: Option<&State>,
+) -> Result<Topology, Error> {
     let settings = lab.settings;
     if let Some(state) = state {
         // `.lab` may have outlived the lab: what is remembered counts only for the lab that is there.
@@ -81,7 +87,22 @@ fn before<P: Provider>(lab: &Lab<'_, P>, seen: &Seen, state: Option<&State>) -> 
         (None, None) => Subnet::choose(&seen.taken.iter().map(|(subnet, _)| *subnet).collect::<Vec<_>>())?,
     };
     let id = seen.lab_id.clone().unwrap_or_else(new_id);
-    Ok(Topology::fresh(settings.lab.clone(), id, subnet))
+    let mut topology = Topology::fresh(settings.lab.clone(), id, subnet);
+    topology.nodes = found_nodes(seen, healths);
+    Ok(topology)
+}
+
+/// Returns the nodes as they show themselves, where what was remembered of them is gone.
+fn found_nodes(seen: &Seen, healths: &Healths) -> Vec<Node> {
+    let members = healths.values().find_map(|health| Some(&health.as_ref().ok()?.etcd.up()?.members));
+    let node = |(name, machine): (&NodeName, &Machine)| {
+        let is_member = members
+            .map_or(machine.is_etcd_member, |members| members.iter().any(|member| member == name.as_str()));
+        let etcd = if is_member { EtcdRole::Member { join: EtcdJoin::New } } else { EtcdRole::Gateway };
+        let (_, number) = name.as_str().rsplit_once('-')?;
+        Some(Node { name: name.clone(), index: number.parse().ok()?, address: machine.address, etcd })
+    };
+    seen.machines.iter().filter_map(node).collect()
 }
 
 fn check_free(wanted: Subnet, seen: &Seen) -> Result<Subnet, Error> {
@@ -103,7 +124,9 @@ fn topology<P: Provider>(
     let kept = remembered.or((existing > 0).then_some(existing)).filter(|_| !seen.is_nothing());
     let count = settings.nodes.or(kept).unwrap_or(USUAL_NODES);
     let topology = before.resized(&settings.prefix, count)?;
-    let is_ours = |node: &&NodeName| node.as_str().rsplit_once('-').is_some_and(|(prefix, _)| prefix == settings.prefix.as_str());
+    let is_ours = |node: &&NodeName| {
+        node.as_str().rsplit_once('-').is_some_and(|(prefix, _)| prefix == settings.prefix.as_str())
+    };
     match seen.machines.keys().find(|node| !is_ours(node)) {
         None => Ok(topology),
         Some(node) => Err(Error::OtherPrefix { lab: settings.lab.clone(), node: node.clone() }),
@@ -111,7 +134,7 @@ fn topology<P: Provider>(
 }
 
 fn limits<P>(lab: &Lab<'_, P>) -> Limits {
-    Limits { memory_bytes: lab.settings.memory.map(|bytes| bytes.get()), cpus: lab.settings.cpus }
+    Limits { memory_bytes: lab.settings.memory.map(Bytes::get), cpus: lab.settings.cpus }
 }
 
 /// Returns an id that no other lab of this host has: it ends up in machine ids.

@@ -180,7 +180,11 @@ fn bring_up(wanted: &Wanted, seen: &Seen, name: &NodeName) -> Vec<Task> {
         let rejoins = matches!(member, Some(EtcdRole::Member { join: EtcdJoin::Existing }))
             && !seen.data.contains(name);
         let rejoin = rejoins.then(|| task(Action::RejoinEtcd { node: node() }, "its data is gone"));
-        let why = if seen.data.contains(name) { "its machine is gone, its data is there" } else { "it does not exist" };
+        let why = if seen.data.contains(name) {
+            "its machine is gone, its data is there"
+        } else {
+            "it does not exist"
+        };
         return rejoin.into_iter().chain([task(Action::Create { node: node() }, why)]).collect();
     };
     if machine.state == MachineState::Broken {
@@ -234,7 +238,8 @@ fn settle(wanted: &Wanted, healths: &Healths, name: &NodeName) -> Vec<Task> {
 /// Returns the nodes that exist and are not wanted, the last first.
 fn surplus(wanted: &Wanted, seen: &Seen) -> Vec<NodeName> {
     let exist = seen.machines.keys().chain(&seen.data);
-    let mut nodes: Vec<NodeName> = exist.filter(|node| wanted.topology.node(node).is_none()).cloned().collect();
+    let mut nodes: Vec<NodeName> =
+        exist.filter(|node| wanted.topology.node(node).is_none()).cloned().collect();
     nodes.sort();
     nodes.dedup();
     nodes.reverse();

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ADDRESS, ID, LAB, NODE, PROJECT, SSH_PORT, VOLUMES, is_of, machine_name, network_name};
+use super::{
+    ADDRESS, ETCD, ID, LAB, MEMBER, NODE, PROJECT, SSH_PORT, VOLUMES, is_of, machine_name, network_name,
+};
 use crate::docker::{Container, ContainerState, Labels, Network, Volume};
 use crate::model::{LabName, NodeName, Subnet};
 use crate::provider::{LabSummary, Limits, Machine, MachineState, Seen};
@@ -16,16 +18,22 @@ pub(super) struct Listing {
 
 /// Returns what exists of one lab. Networks of others, and `routes` of the host, are taken.
 pub(super) fn seen(lab: &LabName, found: &Listing, routes: Vec<(Subnet, String)>) -> Seen {
-    let ours: Vec<&Container> = found.containers.iter().filter(|container| is_of(&container.labels, lab)).collect();
+    let ours: Vec<&Container> =
+        found.containers.iter().filter(|container| is_of(&container.labels, lab)).collect();
     let (own, others): (Vec<&Network>, Vec<&Network>) =
         found.networks.iter().partition(|network| is_of(&network.labels, lab));
     let subnet = own.first().and_then(|network| network.subnets.first().copied());
-    let labelled: Vec<&Labels> =
-        ours.iter().map(|container| &container.labels).chain(own.iter().map(|network| &network.labels)).collect();
+    let labelled: Vec<&Labels> = ours
+        .iter()
+        .map(|container| &container.labels)
+        .chain(own.iter().map(|network| &network.labels))
+        .collect();
     let label = |name: &str| labelled.iter().find_map(|labels| labels.get(name).cloned());
     let mut taken: Vec<(Subnet, String)> = others
         .iter()
-        .flat_map(|network| network.subnets.iter().map(|net| (*net, format!("the Docker network `{}`", network.name))))
+        .flat_map(|network| {
+            network.subnets.iter().map(|net| (*net, format!("the Docker network `{}`", network.name)))
+        })
         .collect();
     // The bridge of the lab itself shows up as a route of the host.
     taken.extend(routes.into_iter().filter(|(route, _)| Some(*route) != subnet));
@@ -33,7 +41,12 @@ pub(super) fn seen(lab: &LabName, found: &Listing, routes: Vec<(Subnet, String)>
         lab_id: label(ID),
         project: label(PROJECT),
         machines: ours.iter().filter_map(|container| machine(lab, container)).collect(),
-        data: found.volumes.iter().filter(|volume| is_of(&volume.labels, lab)).filter_map(node_with_data).collect(),
+        data: found
+            .volumes
+            .iter()
+            .filter(|volume| is_of(&volume.labels, lab))
+            .filter_map(node_with_data)
+            .collect(),
         subnet,
         taken,
     }
@@ -55,6 +68,7 @@ fn machine(lab: &LabName, container: &Container) -> Option<(NodeName, Machine)> 
         },
         address: label(ADDRESS)?.parse().ok()?,
         ssh: container.ports.iter().find(|(port, _)| *port == SSH_PORT).map(|(_, address)| *address),
+        is_etcd_member: label(ETCD) == Some(MEMBER),
         limits: Limits::default(),
         is_on_network: container.addresses.iter().any(|(name, _)| *name == network),
     };
@@ -116,7 +130,8 @@ mod tests {
     }
 
     fn listing() -> Listing {
-        let volume = |name: &str, lab: &str, node: &str| Volume { name: name.to_owned(), labels: labels(lab, node) };
+        let volume =
+            |name: &str, lab: &str, node: &str| Volume { name: name.to_owned(), labels: labels(lab, node) };
         Listing {
             containers: vec![
                 container("web", "core-01", ContainerState::Running),
@@ -143,7 +158,8 @@ mod tests {
     #[test]
     fn one_lab_is_told_from_another_and_from_what_is_taken() {
         let route = |net: &str, who: &str| (net.parse().unwrap(), who.to_owned());
-        let seen = seen(&name("web"), &listing(), vec![route("10.77.0.0/24", "br"), route("10.9.0.0/16", "tun0")]);
+        let seen =
+            seen(&name("web"), &listing(), vec![route("10.77.0.0/24", "br"), route("10.9.0.0/16", "tun0")]);
         assert_eq!(seen.machines.len(), 2);
         let first = &seen.machines[&NodeName::parse("core-01").unwrap()];
         assert_eq!(first.state, MachineState::Running);

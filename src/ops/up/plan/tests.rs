@@ -11,7 +11,8 @@ fn name(node: &str) -> NodeName {
 }
 
 fn lab(counts: &[u16]) -> Topology {
-    let empty = Topology::fresh(LabName::parse("web").unwrap(), "id".to_owned(), "10.77.0.0/24".parse().unwrap());
+    let empty =
+        Topology::fresh(LabName::parse("web").unwrap(), "id".to_owned(), "10.77.0.0/24".parse().unwrap());
     counts.iter().fold(empty, |lab, count| lab.resized(&name("core"), *count).unwrap())
 }
 
@@ -27,7 +28,14 @@ fn wanted(before: &[u16], count: u16) -> Wanted {
 }
 
 fn machine(state: MachineState) -> Machine {
-    Machine { state, address: Ipv4Addr::LOCALHOST, ssh: None, limits: Limits::default(), is_on_network: true }
+    Machine {
+        state,
+        address: Ipv4Addr::LOCALHOST,
+        ssh: None,
+        is_etcd_member: true,
+        limits: Limits::default(),
+        is_on_network: true,
+    }
 }
 
 /// All of `count` nodes in one state, as a lab of that size would be seen.
@@ -242,10 +250,5 @@ fn nodes_that_run_are_upgraded_configured_limited_and_waited_for() {
 fn leftovers_of_a_removal_that_was_cut_short_are_removed() {
     let mut seen = seen(1, MachineState::Running);
     seen.data.insert(name("core-02"));
-    check(
-        &wanted(&[1], 1),
-        &seen,
-        &healthy(&lab(&[1])),
-        &["remove core-02 (the lab is to have 1 node)"],
-    );
+    check(&wanted(&[1], 1), &seen, &healthy(&lab(&[1])), &["remove core-02 (the lab is to have 1 node)"]);
 }
