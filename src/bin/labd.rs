@@ -39,7 +39,9 @@ mod linux {
         }
     }
 
+    #[expect(clippy::print_stderr, reason = "it lands in the machine's console")]
     fn init() -> anyhow::Result<Infallible> {
+        eprintln!("labd: preparing this node; then systemd takes over, which logs to the journal");
         Ok(node::init(variable("LAB_SEED").as_deref())?)
     }
 

@@ -39,7 +39,7 @@ pub struct Global {
     #[arg(add = ArgValueCandidates::new(complete::labs))]
     pub lab: Option<LabName>,
     /// Read this file instead of the nearest lab.toml
-    #[arg(short, long, global = true, env = "LAB_FILE", value_name = "PATH")]
+    #[arg(long, global = true, env = "LAB_FILE", value_name = "PATH")]
     pub file: Option<Utf8PathBuf>,
     /// Show progress this way; `auto` is `tty` on a terminal and `plain` elsewhere
     #[arg(long, global = true, env = "LAB_PROGRESS", value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
@@ -50,6 +50,9 @@ pub struct Global {
     /// Show what tools print on the way
     #[arg(short, long, global = true, env = "LAB_VERBOSE")]
     pub verbose: bool,
+    /// Use the Docker engine at this address instead of the one that DOCKER_HOST names
+    #[arg(long, global = true, env = "LAB_DOCKER_HOST", value_name = "URL")]
+    pub docker_host: Option<String>,
     /// Put this program on nodes as labd instead of the one beside lab
     #[arg(long, global = true, env = "LAB_LABD", value_name = "PATH", hide = true)]
     pub labd: Option<Utf8PathBuf>,

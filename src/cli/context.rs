@@ -54,10 +54,11 @@ impl Context {
         Settings::load(flags, &self.cwd, self.dirs.home())
     }
 
-    /// Reaches the engine that `DOCKER_HOST` names, or the local one.
+    /// Reaches the engine that the flag or `DOCKER_HOST` names, or the local one.
     #[expect(clippy::disallowed_methods, reason = "a variable of Docker's, not a flag of ours")]
     pub async fn engine(&self) -> Result<Engine, crate::docker::Error> {
-        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        let host = self.global.docker_host.clone().or_else(|| std::env::var("DOCKER_HOST").ok());
+        let host = host.filter(|host| !host.is_empty());
         Engine::connect(host.as_deref()).await
     }
 

@@ -65,6 +65,8 @@ impl Args {
         }
         if let Some(node) = &self.node {
             lines.push(("DOCKER_HOST".to_owned(), format!("ssh://{node}.{name}")));
+            // So that `lab` itself goes on using the engine on which the lab is.
+            lines.push(("LAB_DOCKER_HOST".to_owned(), bench.provider.engine().host().to_owned()));
         }
         if self.output.is_json() {
             let map: Map<String, Value> =

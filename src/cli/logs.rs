@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(add = ArgValueCandidates::new(complete::nodes))]
     node: NodeName,
     /// Go on as new lines come
-    #[arg(long, env = "LAB_FOLLOW", visible_short_alias = 'F')]
+    #[arg(short, long, env = "LAB_FOLLOW")]
     follow: bool,
     /// Show this many of the last lines
     #[arg(short = 'n', long, env = "LAB_LINES", default_value_t = 100, value_name = "N")]

@@ -8,8 +8,8 @@ use crate::{fs, ops};
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Ports change whenever a node starts, so it is best to include the file instead of copying it:\n  \
-    echo \"Include $(lab ssh-config --path)\" >> ~/.ssh/config\nThen `ssh core-01.NAME` and `DOCKER_HOST=ssh://core-01.NAME` work, NAME being the lab's."
+    after_help = "Ports change whenever a node starts, so it is best to include the file instead of copying it:\n\n  \
+    sed -i \"1i Include $(lab ssh-config --path)\" ~/.ssh/config\nThen `ssh core-01.NAME` and `DOCKER_HOST=ssh://core-01.NAME` work, NAME being the lab's."
 )]
 pub struct Args {
     /// Print where the file is

@@ -113,6 +113,7 @@ fn state(node: &NodeStatus) -> String {
         (MachineState::Paused, _) => "paused",
         (MachineState::Stopped, _) => "stopped",
         (MachineState::Broken, _) => "broken",
+        (MachineState::Missing, _) => "missing",
     }
     .to_owned()
 }

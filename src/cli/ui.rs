@@ -95,9 +95,11 @@ impl Ui {
                     _ => " ".to_owned(),
                 };
                 let took = if event.kind == Kind::Note { String::new() } else { seconds(event.elapsed_ms) };
-                line.set_style(style(&format!("{mark} {{prefix:10}} {{msg}}")));
-                line.set_prefix(subject.clone());
-                line.finish_with_message(format!("{text} {took}"));
+                // What is done stands above what is under way, and stays.
+                let shown = self.live.lines.println(format!("{mark} {subject:10} {text} {took}"));
+                line.finish_and_clear();
+                lines.remove(subject);
+                drop(shown);
             }
         }
     }

@@ -85,12 +85,9 @@ impl Args {
         }
         context.stop_on_signals();
         let shown = Summary { tasks: plan.tasks.clone(), count: plan.node_count() };
-        match ops::apply(&bench.lab(), plan, &bench.labd, &context.stop).await {
-            Ok(_) => {}
-            Err(error) => {
-                self.say_how_to_go_on(context, &bench, &error);
-                return Err(error.into());
-            }
+        if let Err(error) = self.apply(context, &bench, plan).await {
+            self.say_how_to_go_on(context, &bench, &error);
+            return Err(error.into());
         }
         let took = since.elapsed().as_secs_f32();
         context.ui.say(&format!(
@@ -104,6 +101,20 @@ impl Args {
             context.ui.print_json(&json!({ "tasks": shown.tasks, "status": status }))?;
         }
         Ok(Exit::Done)
+    }
+
+    /// Carries the plan out, with another network if one that was free is taken in the meantime.
+    async fn apply(&self, context: &Context, bench: &Bench, mut plan: Plan) -> Result<(), Error> {
+        const TRIES: usize = 5;
+        for _ in 1..TRIES {
+            match ops::apply(&bench.lab(), plan, &bench.labd, &context.stop).await {
+                Err(error) if error.is_subnet_race() && bench.settings.subnet.is_none() => {
+                    plan = ops::plan(&bench.lab(), &bench.labd).await?;
+                }
+                end => return end.map(drop),
+            }
+        }
+        ops::apply(&bench.lab(), plan, &bench.labd, &context.stop).await.map(drop)
     }
 
     fn show(&self, context: &Context, plan: &Plan) -> anyhow::Result<()> {

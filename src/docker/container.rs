@@ -1,6 +1,7 @@
 //! Containers, one of which makes a node.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum,
@@ -15,6 +16,13 @@ use futures_util::StreamExt;
 
 use super::engine::labels;
 use super::{Engine, Error, Labels, by_label};
+use crate::wait::wait_until;
+
+const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
+/// In microseconds: what the kernel, and Docker, count a share of the CPUs against.
+const CPU_PERIOD: i64 = 100_000;
+/// More memory than any machine has, as the engine cannot lift a limit that it has once set.
+const ALL_MEMORY: i64 = 1 << 60;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContainerState {
@@ -126,7 +134,21 @@ impl Engine {
     pub async fn remove_container(&self, name: &str) -> Result<(), Error> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(false).build();
         let removed = self.api.remove_container(name, Some(options)).await;
-        already_fine(removed.map_err(Error::of(format!("remove the container `{name}`"))))
+        already_fine(removed.map_err(Error::of(format!("remove the container `{name}`"))))?;
+        self.wait_until_gone(name).await
+    }
+
+    /// The engine may still be busy with a removal that someone else began.
+    async fn wait_until_gone(&self, name: &str) -> Result<(), Error> {
+        let what = format!("the container `{name}` is gone");
+        let gone = wait_until(what, REMOVAL_LIMIT, Duration::from_millis(50), async || {
+            match self.inspect_container(name).await {
+                Ok(None) => Some(Ok(())),
+                Ok(Some(_)) => None,
+                Err(error) => Some(Err(error)),
+            }
+        });
+        gone.await.unwrap_or_else(|waited| Err(Error::Slow { source: waited }))
     }
 
     /// Changes what a container may use, also while it runs.
@@ -176,7 +198,7 @@ fn read(summary: ContainerSummary) -> Container {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a number of CPUs, times a billion")]
+#[expect(clippy::cast_precision_loss, reason = "a number of CPUs, times 100,000")]
 fn inspected(container: ContainerInspectResponse) -> Inspected {
     let bindings = container.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
     let ports = bindings.into_iter().flat_map(|(port, hosts)| {
@@ -188,13 +210,15 @@ fn inspected(container: ContainerInspectResponse) -> Inspected {
         hosts.unwrap_or_default().into_iter().filter_map(host).collect::<Vec<_>>()
     });
     let host = container.host_config.unwrap_or_default();
-    let positive = |value: Option<i64>| value.filter(|value| *value > 0);
+    let memory = host.memory.filter(|bytes| (1..ALL_MEMORY).contains(bytes));
+    let quota = host.cpu_quota.filter(|quota| *quota > 0);
+    let period = host.cpu_period.filter(|period| *period > 0).unwrap_or(CPU_PERIOD);
     Inspected {
         is_running: container.state.and_then(|state| state.running).unwrap_or(false),
         ports: ports.collect(),
         limits: Limits {
-            memory_bytes: positive(host.memory).and_then(|bytes| u64::try_from(bytes).ok()),
-            cpus: positive(host.nano_cpus).map(|billionths| billionths as f64 / 1e9),
+            memory_bytes: memory.and_then(|bytes| u64::try_from(bytes).ok()),
+            cpus: quota.map(|quota| quota as f64 / period as f64),
         },
     }
 }
@@ -262,19 +286,26 @@ fn host_config(spec: &ContainerSpec, port: String) -> HostConfig {
         readonly_paths: Some(Vec::new()),
         memory: update.memory,
         memory_swap: update.memory_swap,
-        nano_cpus: update.nano_cpus,
+        cpu_period: update.cpu_period,
+        cpu_quota: update.cpu_quota,
         ..Default::default()
     }
 }
 
-/// Zero means no limit; to lift a memory limit, the one on swap has to go as well.
-#[expect(clippy::cast_possible_truncation, reason = "a number of CPUs, times a billion")]
+/// Zero would leave an earlier limit in force, so its absence is said in other ways.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a number of CPUs, times 100,000"
+)]
 fn limits_update(limits: Limits) -> ContainerUpdateBody {
-    let memory = limits.memory_bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(0);
+    let memory = limits.memory_bytes.and_then(|bytes| i64::try_from(bytes).ok());
     ContainerUpdateBody {
-        memory: Some(memory),
-        memory_swap: Some(if memory == 0 { -1 } else { memory }),
-        nano_cpus: Some(limits.cpus.map_or(0, |cpus| (cpus * 1e9) as i64)),
+        memory: Some(memory.unwrap_or(ALL_MEMORY)),
+        // As much swap as memory is none at all; without a limit there is none on swap either.
+        memory_swap: Some(memory.unwrap_or(-1)),
+        cpu_period: Some(CPU_PERIOD),
+        cpu_quota: Some(limits.cpus.map_or(-1, |cpus| (cpus * CPU_PERIOD as f64).round() as i64)),
         ..Default::default()
     }
 }

@@ -93,6 +93,10 @@ fn dial(host: Option<&str>) -> Result<Docker, bollard::errors::Error> {
         Some(host) if host.starts_with("tcp://") || host.starts_with("http://") => {
             Docker::connect_with_http(host, LIMIT_SECONDS, API_DEFAULT_VERSION)
         }
+        // The client would look for a socket of that name.
+        Some(host) if host.starts_with("ssh://") => {
+            Err(bollard::errors::Error::UnsupportedURISchemeError { uri: host.to_owned() })
+        }
         Some(host) => Docker::connect_with_unix(host, LIMIT_SECONDS, API_DEFAULT_VERSION),
     }
 }

@@ -12,6 +12,8 @@ pub enum Error {
     Refused { what: String, source: Box<Api> },
     #[error("the Docker engine stopped answering while it was to {what}")]
     Lost { what: String, source: Box<Api> },
+    #[error("the Docker engine is slow")]
+    Slow { source: crate::wait::TimedOut },
     #[error("building the image `{tag}` failed: {message}{}", indented(log))]
     Build { tag: String, message: String, log: String },
 }
@@ -45,10 +47,10 @@ impl Error {
     fn message(&self) -> String {
         match self {
             Self::Unreachable { source, .. } | Self::Refused { source, .. } | Self::Lost { source, .. } => {
-                source.to_string()
+                whole(source.as_ref())
             }
             Self::Build { message, log, .. } => format!("{message}\n{log}"),
-            Self::TooOld { .. } => String::new(),
+            Self::TooOld { .. } | Self::Slow { .. } => String::new(),
         }
     }
 
@@ -59,6 +61,16 @@ impl Error {
     /// Returns whether the thing is already as it was to become, or is on its way there.
     pub fn is_already_so(&self) -> bool {
         matches!(self.status(), Some(304 | 409))
+    }
+
+    /// Returns whether the addresses of a network were taken by another in the meantime.
+    pub fn is_subnet_taken(&self) -> bool {
+        self.message().contains("Pool overlaps")
+    }
+
+    /// Returns whether something else has the name, or still uses the thing.
+    pub fn is_conflict(&self) -> bool {
+        self.status() == Some(409)
     }
 
     /// Returns whether a container was to be thawed that is not frozen.
@@ -80,11 +92,21 @@ impl Error {
     }
 }
 
+/// Returns an error with all that it comes from: what matters is often the last.
+fn whole(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 const START_ENGINE: &str =
     "start the engine (`sudo systemctl start docker`, or Docker Desktop), or name another with DOCKER_HOST";
 
 /// What engines say, and what helps.
 const CURES: &[(&str, &str)] = &[
+    (
+        "ssh://",
+        "lab needs an engine at a socket or over tcp; `unset DOCKER_HOST`, or say where it is with LAB_DOCKER_HOST",
+    ),
     (
         "ermission denied",
         "you may not use the engine's socket: `sudo usermod -aG docker $USER` and log in again, or use sudo",

@@ -2,8 +2,13 @@
 
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
 
+use std::time::Duration;
+
 use super::engine::labels;
 use super::{Engine, Error, Labels, by_label};
+use crate::wait::wait_until;
+
+const REMOVAL_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
 pub struct Volume {
@@ -26,10 +31,16 @@ impl Engine {
     /// Removes a volume; one that is not there counts as removed.
     pub async fn remove_volume(&self, name: &str) -> Result<(), Error> {
         let options = RemoveVolumeOptionsBuilder::new().force(true).build();
-        let removed = self.api.remove_volume(name, Some(options)).await;
-        match removed.map_err(Error::of(format!("remove the volume `{name}`"))) {
-            Err(error) if error.is_not_found() => Ok(()),
-            other => other,
-        }
+        // A container that used it may still be on its way out.
+        let what = format!("the volume `{name}` is free");
+        let removed = wait_until(what, REMOVAL_LIMIT, Duration::from_millis(100), async || {
+            let removed = self.api.remove_volume(name, Some(options.clone())).await;
+            match removed.map_err(Error::of(format!("remove the volume `{name}`"))) {
+                Err(error) if error.is_not_found() => Some(Ok(())),
+                Err(error) if error.is_conflict() => None,
+                other => Some(other),
+            }
+        });
+        removed.await.unwrap_or_else(|waited| Err(Error::Slow { source: waited }))
     }
 }

@@ -96,15 +96,21 @@ impl Probe {
     }
 
     async fn docker(&self) -> Result<DockerHealth, Error> {
+        // What was kept may lead to a daemon that has ended since; only a new connection tells.
+        if let Some(kept) = self.docker.take()
+            && let Ok(health) = self.docker_over(kept).await
+        {
+            return Ok(health);
+        }
+        self.docker_over(connect_docker().await?).await
+    }
+
+    async fn docker_over(&self, mut connection: http::Connection) -> Result<DockerHealth, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Version {
             version: String,
         }
-        let mut connection = match self.docker.take() {
-            Some(connection) => connection,
-            None => connect_docker().await?,
-        };
         let reply = connection.get("/version").await?;
         if !reply.is_success() {
             return Err(Error::Refused { status: reply.status });
@@ -116,10 +122,15 @@ impl Probe {
     }
 
     async fn etcd(&self, config: &NodeConfig) -> Result<EtcdHealth, Error> {
-        let mut client = match self.etcd.take() {
-            Some(client) => client,
-            None => connect_etcd().await?,
-        };
+        if let Some(kept) = self.etcd.take()
+            && let Ok(health) = self.etcd_over(kept, config).await
+        {
+            return Ok(health);
+        }
+        self.etcd_over(connect_etcd().await?, config).await
+    }
+
+    async fn etcd_over(&self, mut client: etcd::Client, config: &NodeConfig) -> Result<EtcdHealth, Error> {
         let status = client.health().await?;
         let mut members: Vec<String> = client.members().await?.into_iter().map(name_of).collect();
         members.sort();

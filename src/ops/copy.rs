@@ -1,6 +1,7 @@
 //! `lab cp`: files and folders to a node and from it, as a tar stream through ssh.
 
 use std::io;
+use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::io::AsyncWriteExt;
@@ -63,8 +64,8 @@ pub async fn copy<P: Provider>(
     }
 }
 
-/// The line that packs a path under another name.
-fn pack_line(path: &str, name: &str, sudo: &str) -> String {
+/// The line that packs a path under the name `x`; what it is called is decided where it arrives.
+fn pack_line(path: &str, sudo: &str) -> String {
     // The dot keeps a path that begins with a dash from being an option.
     let path = if path.starts_with('/') { path.to_owned() } else { format!("./{path}") };
     let (folder, last) = match path.trim_end_matches('/').rsplit_once('/') {
@@ -72,10 +73,8 @@ fn pack_line(path: &str, name: &str, sudo: &str) -> String {
         Some((folder, last)) => (folder.to_owned(), last.to_owned()),
         None => ("/".to_owned(), ".".to_owned()),
     };
-    let name: String =
-        name.chars().map(|c| if "\\&|".contains(c) { format!("\\{c}") } else { c.to_string() }).collect();
-    let rename = format!("--transform=flags=rh;s|^[^/]*|{name}|");
-    format!("{sudo}tar -C {} -cf - {} -- {}", quote(&folder), quote(&rename), quote(&last))
+    let rename = "'--transform=flags=rh;s|^[^/]*|x|'";
+    format!("{sudo}tar -C {} -cf - {rename} -- {}", quote(&folder), quote(&last))
 }
 
 /// The line that unpacks `x` into a folder that exists, under `name`, or else as the path itself.
@@ -120,14 +119,9 @@ fn pack(path: &Utf8Path, writer: impl io::Write) -> io::Result<()> {
 async fn receive(link: &super::Link, from: &str, to: &Utf8Path, sudo: &str) -> Result<(), Error> {
     let failed = |source| Error::Copy { path: to.to_string(), source };
     let target = if to.is_dir() { to.join(last_name(from)) } else { to.to_owned() };
-    let name = target.file_name().unwrap_or("root").to_owned();
-    let folder = target.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    let folder = folder.canonicalize_utf8().map_err(failed)?;
     let (mut writer, reader) = tokio::io::duplex(BUFFER);
-    // Nothing leaves the folder, whatever names the archive holds: `unpack` sees to it.
-    let unpacking =
-        tokio::task::spawn_blocking(move || tar::Archive::new(SyncIoBridge::new(reader)).unpack(folder));
-    let mut process = link.session().start(&pack_line(from, &name, sudo), tokio::io::empty()).await?;
+    let unpacking = tokio::task::spawn_blocking(move || unpack(&target, SyncIoBridge::new(reader)));
+    let mut process = link.session().start(&pack_line(from, sudo), tokio::io::empty()).await?;
     let mut complaint = Vec::new();
     let code = loop {
         match process.next().await? {
@@ -146,6 +140,31 @@ async fn receive(link: &super::Link, from: &str, to: &Utf8Path, sudo: &str) -> R
     unpacked.map_err(failed)
 }
 
+/// Unpacks `x` beside the target and moves it there: whatever names a node sends, nothing else is touched.
+fn unpack(target: &Utf8Path, reader: impl io::Read) -> io::Result<()> {
+    let folder = target.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    let workshop = folder.join(format!(".lab-cp.{}", std::process::id()));
+    std::fs::create_dir(&workshop)?;
+    let unpacked = tar::Archive::new(reader)
+        .unpack(&workshop)
+        .and_then(|()| move_over(workshop.join("x").as_std_path(), target.as_std_path()));
+    let cleaned = std::fs::remove_dir_all(&workshop);
+    unpacked.and(cleaned)
+}
+
+/// Moves a file or a folder to where it belongs; into a folder that exists, its content.
+fn move_over(from: &Path, to: &Path) -> io::Result<()> {
+    let is_dir = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    if !(is_dir(from) && is_dir(to)) {
+        return std::fs::rename(from, to);
+    }
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        move_over(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
 async fn relay(
     source: &super::Link,
     from: &str,
@@ -154,7 +173,7 @@ async fn relay(
     sudo: &str,
 ) -> Result<(), Error> {
     let (mut writer, reader) = tokio::io::duplex(BUFFER);
-    let mut packing = source.session().start(&pack_line(from, "x", sudo), tokio::io::empty()).await?;
+    let mut packing = source.session().start(&pack_line(from, sudo), tokio::io::empty()).await?;
     let mut unpacking = target.session().start(&unpack_line(to, &last_name(from), sudo), reader).await?;
     let pump = async {
         let mut complaint = Vec::new();
@@ -196,6 +215,7 @@ async fn finish(process: &mut crate::ssh::Process<'_>) -> Result<(i32, String), 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::{self, Access};
 
     #[track_caller]
     fn end(text: &str, want: &CopyEnd) {
@@ -214,14 +234,42 @@ mod tests {
 
     #[test]
     fn packing_renames_the_first_part_of_every_name() {
-        assert_eq!(
-            pack_line("/etc/hosts", "x", ""),
-            "tar -C /etc -cf - '--transform=flags=rh;s|^[^/]*|x|' -- hosts"
-        );
-        assert_eq!(
-            pack_line("-a b/", "c|d", "sudo "),
-            "sudo tar -C . -cf - '--transform=flags=rh;s|^[^/]*|c\\|d|' -- '-a b'"
-        );
-        assert_eq!(pack_line("/", "x", ""), "tar -C / -cf - '--transform=flags=rh;s|^[^/]*|x|' -- .");
+        let rename = "'--transform=flags=rh;s|^[^/]*|x|'";
+        assert_eq!(pack_line("/etc/hosts", ""), format!("tar -C /etc -cf - {rename} -- hosts"));
+        assert_eq!(pack_line("-a b/", "sudo "), format!("sudo tar -C . -cf - {rename} -- '-a b'"));
+        assert_eq!(pack_line("/", ""), format!("tar -C / -cf - {rename} -- ."));
+    }
+
+    fn archive(entries: &[(&str, &str)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, content) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, path, content.as_bytes()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_node_that_sends_other_names_overwrites_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(dir.path()).unwrap();
+        fs::write(&folder.join("precious"), "mine", Access::Public).unwrap();
+        let sent = archive(&[("precious", "theirs"), ("x", "asked for")]);
+        unpack(&folder.join("got"), sent.as_slice()).unwrap();
+        let read = |name: &str| fs::read_to_string(&folder.join(name)).unwrap();
+        assert_eq!((read("precious").as_str(), read("got").as_str()), ("mine", "asked for"));
+        assert_eq!(fs::list(folder).unwrap(), ["got", "precious"]);
+    }
+
+    #[test]
+    fn a_folder_is_merged_into_one_that_exists() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Utf8Path::from_path(dir.path()).unwrap().join("logs");
+        fs::create_dir(&logs.join("old")).unwrap();
+        unpack(&logs, archive(&[("x/new", "1"), ("x/old/deep", "2")]).as_slice()).unwrap();
+        assert_eq!(fs::list(&logs).unwrap(), ["new", "old"]);
+        assert_eq!(fs::list(&logs.join("old")).unwrap(), ["deep"]);
     }
 }

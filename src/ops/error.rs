@@ -99,6 +99,11 @@ impl Error {
         }
     }
 
+    /// Returns whether another lab took the addresses that were chosen for this one.
+    pub fn is_subnet_race(&self) -> bool {
+        matches!(self, Self::Provider(provider::Error::Docker(error)) if error.is_subnet_taken())
+    }
+
     /// Names the node that an error is about.
     pub(super) fn at(node: &NodeName, what: &'static str) -> impl FnOnce(Self) -> Self {
         let node = node.clone();

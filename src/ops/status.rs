@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use crate::model::{Answer, EtcdHealth, LabName, NodeHealth, NodeName, Subnet};
+use crate::model::{Answer, EtcdHealth, LabName, Node, NodeHealth, NodeName, Subnet};
 use crate::provider::{Machine, MachineState, Provider, Seen};
 use crate::ssh::Target;
 
@@ -55,6 +55,7 @@ impl NodeStatus {
             (MachineState::Paused, _) => Some("paused".to_owned()),
             (MachineState::Stopped, _) => Some("stopped".to_owned()),
             (MachineState::Broken, _) => Some("broken".to_owned()),
+            (MachineState::Missing, _) => Some("missing".to_owned()),
         }
     }
 }
@@ -76,10 +77,26 @@ pub async fn status<P: Provider>(lab: &Lab<'_, P>) -> Result<Status, Error> {
         ssh: machine.ssh,
         health: ask(node, machine, keys.as_ref()).await,
     });
-    let nodes = join_all(asked).await;
-    let etcd = etcd(&seen, &nodes);
+    let mut nodes = join_all(asked).await;
+    nodes.extend(missing(lab, &seen)?);
+    nodes.sort_by(|a, b| a.node.cmp(&b.node));
+    let etcd = etcd(&nodes);
     let lab_name = lab.settings.lab.clone();
     Ok(Status { lab: lab_name, provider: lab.provider.name(), subnet: seen.subnet, nodes, etcd })
+}
+
+/// Returns the nodes that the lab was last known to have and that are gone.
+fn missing<P: Provider>(lab: &Lab<'_, P>, seen: &Seen) -> Result<Vec<NodeStatus>, Error> {
+    let known = lab.files.load()?.map(|state| state.topology.nodes).unwrap_or_default();
+    let gone = known.into_iter().filter(|node| !seen.machines.contains_key(&node.name));
+    let status = |node: Node| NodeStatus {
+        node: node.name,
+        state: MachineState::Missing,
+        address: node.address,
+        ssh: None,
+        health: Answer::Down("it is gone".to_owned()),
+    };
+    Ok(gone.map(status).collect())
 }
 
 async fn ask(node: &NodeName, machine: &Machine, keys: Option<&Keys>) -> Answer<NodeHealth> {
@@ -93,7 +110,7 @@ async fn ask(node: &NodeName, machine: &Machine, keys: Option<&Keys>) -> Answer<
     asking.await.map_or_else(|error: Error| Answer::Down(error.to_string()), Answer::Up)
 }
 
-fn etcd(seen: &Seen, nodes: &[NodeStatus]) -> EtcdStatus {
+fn etcd(nodes: &[NodeStatus]) -> EtcdStatus {
     let told = |node: &NodeStatus| Some(node.health.up()?.etcd.up()?.clone());
     let answers: Vec<(NodeName, EtcdHealth)> =
         nodes.iter().filter_map(|node| Some((node.node.clone(), told(node)?))).collect();
@@ -105,21 +122,22 @@ fn etcd(seen: &Seen, nodes: &[NodeStatus]) -> EtcdStatus {
         leader: answers.iter().find(|(_, etcd)| etcd.is_leader).map(|(node, _)| node.clone()),
         has_quorum,
         tolerates: if has_quorum { serving - quorum } else { 0 },
-        cure: (!has_quorum).then(|| cure(seen)),
+        cure: (!has_quorum).then(|| cure(nodes)),
         members: members.into_iter().collect(),
     }
 }
 
-fn cure(seen: &Seen) -> String {
-    let down: Vec<&str> = seen
-        .machines
+fn cure(nodes: &[NodeStatus]) -> String {
+    let down: Vec<&str> = nodes
         .iter()
-        .filter(|(_, machine)| machine.state != MachineState::Running)
-        .map(|(node, _)| node.as_str())
+        .filter(|node| node.state != MachineState::Running)
+        .map(|node| node.node.as_str())
         .collect();
-    if down.is_empty() {
-        "etcd has no quorum although all nodes run: `lab logs NODE -u lab-etcd` tells why".to_owned()
-    } else {
-        format!("etcd has no quorum: `lab up` starts {}", down.join(", "))
+    if !down.is_empty() {
+        return format!("etcd has no quorum: `lab up` starts {}", down.join(", "));
     }
+    if nodes.iter().all(|node| node.health.up().is_none()) {
+        return "no node can be asked: `lab up` puts right what it can".to_owned();
+    }
+    "etcd has no quorum although all nodes run: `lab logs NODE -u lab-etcd` tells why".to_owned()
 }

@@ -168,7 +168,14 @@ impl Provider for Containers {
             security: self.security().await?,
             name,
         };
-        Ok(self.engine.create_container(&spec).await?)
+        match self.engine.create_container(&spec).await {
+            // Made by an earlier `lab` that ended before it could start it.
+            Err(error) if error.is_conflict() => {
+                self.engine.remove_container(&spec.name).await?;
+                Ok(self.engine.create_container(&spec).await?)
+            }
+            made => Ok(made?),
+        }
     }
 
     async fn start(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
@@ -201,8 +208,11 @@ impl Provider for Containers {
     }
 
     async fn remove_data(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
+        let name = machine_name(lab, node);
+        // A create that was under way when its `lab` ended may have been finished since.
+        self.engine.remove_container(&name).await?;
         for (suffix, _) in VOLUMES {
-            self.engine.remove_volume(&format!("{}-{suffix}", machine_name(lab, node))).await?;
+            self.engine.remove_volume(&format!("{name}-{suffix}")).await?;
         }
         Ok(())
     }

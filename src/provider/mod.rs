@@ -52,6 +52,8 @@ pub enum MachineState {
     Stopped,
     /// It can only be removed and made again.
     Broken,
+    /// The lab is to have it and it is not there.
+    Missing,
 }
 
 /// A machine that exists, whatever state it is in.

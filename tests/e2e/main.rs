@@ -1,1 +1,19 @@
-fn main() {}
+//! Labs of real nodes on a real engine. Each test has a lab of its own, named `e2e-…`, and removes it;
+//! where several things can be seen on one lab without disturbing each other, they are checks of one test.
+
+mod kit;
+
+mod boot;
+mod container;
+mod contract;
+mod copy;
+mod engine_restart;
+mod halt;
+mod interrupt;
+mod kill;
+mod limits;
+mod lock;
+mod repair;
+mod resize;
+mod two_labs;
+mod verbs;

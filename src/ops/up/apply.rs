@@ -128,18 +128,19 @@ impl<P: Provider> Work<'_, P> {
     ) -> Result<(), Error> {
         let work = nodes.iter().map(|node| self.bring_one_up(node, limits));
         let results: Vec<Result<Option<(Link, Step)>, Error>> = iter(work).buffered(AT_ONCE).collect().await;
-        let mut failures = Vec::new();
+        let mut ends = Vec::new();
         for (node, result) in nodes.iter().zip(results) {
-            match result {
+            ends.push(match result {
+                Ok(None) => Ok(()),
                 Ok(Some((link, step))) => {
                     links.insert(node.clone(), link);
                     steps.insert(node.clone(), step);
+                    Ok(())
                 }
-                Ok(None) => {}
-                Err(error) => failures.push(Err(Error::at(node, "bring up")(error))),
-            }
+                Err(error) => Err(Error::at(node, "bring up")(error)),
+            });
         }
-        Error::gather(failures)
+        Error::gather(ends)
     }
 
     /// Gets a machine to run and connects to it; `None` if there was nothing to get to run.
@@ -215,6 +216,8 @@ impl<P: Provider> Work<'_, P> {
                 match open(name, address, &identity).await {
                     Ok(link) => return Some(Ok(link)),
                     Err(Error::Ssh(error)) if error.is_not_ready() || error.is_refused() => {}
+                    // On a busy host labd may take more than the time that one answer has.
+                    Err(Error::Labd { .. }) => {}
                     Err(error) => return Some(Err(error)),
                 }
             }
@@ -267,14 +270,11 @@ impl<P: Provider> Work<'_, P> {
         let work: Vec<_> = work.collect();
         let results: Vec<Result<NodeHealth, Error>> = iter(work).buffered(AT_ONCE).collect().await;
         self.write_client_files().await?;
-        let (mut healths, mut failures) = (Vec::new(), Vec::new());
+        let (mut healths, mut ends) = (Vec::new(), Vec::new());
         for result in results {
-            match result {
-                Ok(health) => healths.push(health),
-                Err(error) => failures.push(Err(error)),
-            }
+            ends.push(result.map(|health| healths.push(health)));
         }
-        Error::gather(failures).map(|()| healths)
+        Error::gather(ends).map(|()| healths)
     }
 
     async fn settle_one(&self, node: &Node, link: &Link, step: &Step) -> Result<NodeHealth, Error> {

@@ -205,7 +205,7 @@ fn bring_up(wanted: &Wanted, seen: &Seen, name: &NodeName) -> Vec<Task> {
 fn wake(seen: &Seen, name: &NodeName, because: &str) -> Option<Task> {
     let node = name.clone();
     let (action, state) = match seen.machines.get(name)?.state {
-        MachineState::Running | MachineState::Broken => return None,
+        MachineState::Running | MachineState::Broken | MachineState::Missing => return None,
         MachineState::Created => (Action::Start { node }, "it was made but never started"),
         MachineState::Stopped => (Action::Start { node }, "it is stopped"),
         MachineState::Paused => (Action::Thaw { node }, "it is paused"),

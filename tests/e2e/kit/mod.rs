@@ -1,0 +1,17 @@
+//! What tests are written with: a lab that cleans up after itself, commands with limits, named waits.
+
+mod engine;
+mod lab;
+mod own_engine;
+mod process;
+mod status;
+mod suite;
+mod wait;
+
+pub use engine::Engine;
+pub use lab::TestLab;
+pub use own_engine::OwnEngine;
+pub use process::{Run, Running};
+pub use status::Status;
+pub use suite::{Check, suite};
+pub use wait::wait_until;
