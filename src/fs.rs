@@ -23,7 +23,7 @@ impl Error {
                 self.path
             )),
             io::ErrorKind::PermissionDenied => Some(format!(
-                "`{}` belongs to another user; an earlier run with sudo may have made it (`sudo chown -R $USER .lab`)",
+                "`ls -ld {}` shows who may; what an earlier run with sudo made, `sudo chown -R $USER .lab` gives back",
                 self.path
             )),
             io::ErrorKind::ReadOnlyFilesystem => {

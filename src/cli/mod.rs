@@ -34,7 +34,10 @@ pub use exit::Exit;
 /// Reads the command line, does what it says, and returns the process's exit code.
 pub fn main() -> u8 {
     clap_complete::CompleteEnv::with_factory(Args::command).complete();
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return ui::usage(&error).code(),
+    };
     let ui = ui::Ui::new(&args.global);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {

@@ -159,7 +159,11 @@ impl Ui {
     /// Says something to the user.
     pub fn say(&self, text: &str) {
         match self.mode {
-            ProgressMode::Quiet | ProgressMode::Json => {}
+            ProgressMode::Quiet => {}
+            ProgressMode::Json => {
+                let (subject, text) = ("lab".to_owned(), text.to_owned());
+                self.show(&Event { step: 0, kind: Kind::Note, subject, text, elapsed_ms: 0 });
+            }
             ProgressMode::Tty => self.live.lines.suspend(|| talk(text)),
             _ => talk(text),
         }
@@ -188,8 +192,8 @@ impl Ui {
         let mut text = format!("{} {error}\n", self.paint("error:", "red"));
         let mut last = error.to_string();
         for cause in error.chain().skip(1).map(ToString::to_string) {
-            // A transparent error is its source: saying it twice helps nobody.
-            if cause != last {
+            // A transparent error is its source, and some end with theirs: saying it twice helps nobody.
+            if !last.ends_with(&cause) {
                 text += &format!("because: {cause}\n");
             }
             last = cause;
@@ -210,6 +214,35 @@ fn style(template: &str) -> ProgressStyle {
 
 fn seconds(ms: u64) -> String {
     format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
+/// Prints why the command line could not be read, or the help or version that was asked for.
+pub fn usage(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // Where nobody reads help there is no one to tell.
+        drop(error.print());
+        return Exit::Done;
+    }
+    if wants_json() {
+        let text = error.to_string();
+        let told = text.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let tip = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: "));
+        let chain = [told.strip_prefix("error: ").unwrap_or(&told)];
+        let json = serde_json::json!({ "kind": "error", "chain": chain, "hint": tip, "exit_code": Exit::Usage.code() });
+        talk(&json.to_string());
+    } else {
+        drop(error.print());
+    }
+    Exit::Usage
+}
+
+/// Returns whether a program reads along.
+#[expect(clippy::disallowed_methods, reason = "the command line that would tell could not be read")]
+fn wants_json() -> bool {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    words.windows(2).any(|pair| pair == ["--progress", "json"])
+        || words.iter().any(|word| word == "--progress=json")
+        || std::env::var("LAB_PROGRESS").is_ok_and(|mode| mode == "json")
 }
 
 #[expect(clippy::print_stderr, reason = "this is where talk goes")]

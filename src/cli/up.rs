@@ -9,7 +9,7 @@ use super::args::Output;
 use super::context::{Bench, Context};
 use super::exit::Exit;
 use crate::config::Flags;
-use crate::model::{Bytes, NodeName, Subnet};
+use crate::model::{Bytes, MAX_NODES, NodeName, Subnet};
 use crate::ops::{self, Error, Plan};
 
 #[derive(Debug, ClapArgs)]
@@ -21,7 +21,7 @@ use crate::ops::{self, Error, Plan};
 )]
 pub struct Args {
     /// Have this many nodes; a new lab has 3, an existing one keeps its number
-    #[arg(short, long, env = "LAB_NODES", value_name = "N")]
+    #[arg(short, long, env = "LAB_NODES", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_NODES)))]
     nodes: Option<u16>,
     /// Make nodes this way
     #[arg(long, env = "LAB_PROVIDER", value_name = "NAME")]

@@ -284,10 +284,10 @@ fn host_config(spec: &ContainerSpec, port: String) -> HostConfig {
         // The client's `systempaths=unconfined`: a nested engine writes to /proc/sys.
         masked_paths: Some(Vec::new()),
         readonly_paths: Some(Vec::new()),
-        memory: update.memory,
-        memory_swap: update.memory_swap,
-        cpu_period: update.cpu_period,
-        cpu_quota: update.cpu_quota,
+        memory: spec.limits.memory_bytes.and(update.memory),
+        memory_swap: spec.limits.memory_bytes.and(update.memory_swap),
+        cpu_period: spec.limits.cpus.and(update.cpu_period),
+        cpu_quota: spec.limits.cpus.and(update.cpu_quota),
         ..Default::default()
     }
 }
@@ -302,8 +302,8 @@ fn limits_update(limits: Limits) -> ContainerUpdateBody {
     let memory = limits.memory_bytes.and_then(|bytes| i64::try_from(bytes).ok());
     ContainerUpdateBody {
         memory: Some(memory.unwrap_or(ALL_MEMORY)),
-        // As much swap as memory is none at all; without a limit there is none on swap either.
-        memory_swap: Some(memory.unwrap_or(-1)),
+        // Counted together with memory: as much as memory is no swap at all.
+        memory_swap: Some(memory.unwrap_or(2 * ALL_MEMORY)),
         cpu_period: Some(CPU_PERIOD),
         cpu_quota: Some(limits.cpus.map_or(-1, |cpus| (cpus * CPU_PERIOD as f64).round() as i64)),
         ..Default::default()

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::wire::{
     Member, Status, parse_added, parse_complaint, parse_members, parse_status, render_add, render_remove,
 };
-use crate::http::{self, Connection};
+use crate::http::{self, Bytes, Connection};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

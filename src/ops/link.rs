@@ -15,6 +15,8 @@ use super::Error;
 /// The user as whom nodes are entered.
 pub const USER: &str = "core";
 const LABD: &str = "/run/lab/labd.sock";
+/// Each service has 2 s to answer before labd says that it does not.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 pub struct Link {
     node: NodeName,
@@ -39,9 +41,11 @@ impl Link {
     ) -> Result<T, Error> {
         let broken = |source| Error::Labd { node: self.node.clone(), source };
         let mut kept = self.labd.lock().await;
-        let mut labd = match kept.take() {
-            Some(labd) => labd,
-            None => Connection::over(self.session.unix(LABD).await?).await.map_err(broken)?,
+        let mut labd = if let Some(labd) = kept.take() {
+            labd
+        } else {
+            let made = Connection::over(self.session.unix(LABD).await?).await;
+            made.map_err(broken)?.with_limit(ANSWER_LIMIT)
         };
         let answer = ask(&mut labd).await.map_err(broken)?;
         *kept = Some(labd);
@@ -94,8 +98,7 @@ impl Link {
         let mut trouble = "labd has said nothing yet".to_owned();
         let watching = async {
             let labd = Connection::over(self.session.unix(LABD).await?).await.map_err(broken)?;
-            // Each service has 2 s to answer before labd says that it does not.
-            let mut labd = labd.with_limit(Duration::from_secs(10));
+            let mut labd = labd.with_limit(ANSWER_LIMIT);
             let mut lines = labd.lines("/v1/ready").await.map_err(broken)?;
             while let Some(line) = lines.next().await.map_err(broken)? {
                 let reply = http::Reply { status: 200, body: line };

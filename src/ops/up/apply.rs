@@ -126,7 +126,8 @@ impl<P: Provider> Work<'_, P> {
         steps: &mut Steps,
         limits: Limits,
     ) -> Result<(), Error> {
-        let work = nodes.iter().map(|node| self.bring_one_up(node, limits));
+        let known: Vec<&NodeName> = links.keys().collect();
+        let work = nodes.iter().map(|node| self.bring_one_up(node, known.contains(&node), limits));
         let results: Vec<Result<Option<(Link, Step)>, Error>> = iter(work).buffered(AT_ONCE).collect().await;
         let mut ends = Vec::new();
         for (node, result) in nodes.iter().zip(results) {
@@ -143,8 +144,13 @@ impl<P: Provider> Work<'_, P> {
         Error::gather(ends)
     }
 
-    /// Gets a machine to run and connects to it; `None` if there was nothing to get to run.
-    async fn bring_one_up(&self, name: &NodeName, limits: Limits) -> Result<Option<(Link, Step)>, Error> {
+    /// Gets a machine to run and connects to it; `None` if it runs and we are connected already.
+    async fn bring_one_up(
+        &self,
+        name: &NodeName,
+        is_known: bool,
+        limits: Limits,
+    ) -> Result<Option<(Link, Step)>, Error> {
         let (lab, provider) = (&self.lab.settings.lab, self.lab.provider);
         let actions = self.tasks.iter().map(|task| &task.action).filter(|action| action.node() == Some(name));
         let mut step = None;
@@ -170,6 +176,8 @@ impl<P: Provider> Work<'_, P> {
                     step = Some(begin("thawing"));
                     provider.thaw(lab, name).await?;
                 }
+                // It was started by a `lab` that ended before it could look after it.
+                Action::Await { .. } if !is_known => step = Some(begin("waiting for it")),
                 Action::Limit { .. } => {
                     provider.limit(lab, name, limits).await?;
                     self.lab.progress.note(name.as_str(), "limits changed");

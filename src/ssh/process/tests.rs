@@ -1,3 +1,5 @@
+//! What becomes of a command on a node: its streams, its end, and the loss of the way there.
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

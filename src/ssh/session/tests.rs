@@ -1,3 +1,5 @@
+//! Sessions, with a real sshd and with peers that hang up, stay silent or are somebody else.
+
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};

@@ -1,3 +1,5 @@
+//! What is decided, from labs in every state.
+
 use std::net::Ipv4Addr;
 
 use super::*;
