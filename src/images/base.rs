@@ -134,7 +134,7 @@ mod tests {
     fn the_base_is_made_of_the_recipe_with_the_sources_of_this_host() {
         let cmd = bootstrap(Utf8Path::new("/c/base.tar"), Utf8Path::new("/c"), &["/etc/apt/x".into()]);
         let line = cmd.to_string();
-        assert!(line.starts_with("TMPDIR=/c mmdebstrap --variant=apt --hook-dir="), "{line}");
+        assert!(line.starts_with("TMPDIR=/c mmdebstrap '--variant=apt' '--hook-dir="), "{line}");
         assert!(line.ends_with("bookworm /c/base.tar /etc/apt/x"), "{line}");
         assert!(line.contains("'--dpkgopt=path-exclude=/usr/share/man/*'"), "{line}");
     }

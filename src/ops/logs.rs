@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_query_becomes_a_command() {
         let query = LogQuery { follow: true, lines: 10, units: vec!["a b".to_owned()], console: false };
-        let want = "journalctl --no-pager --output=short-precise --lines=10 '--unit=a b' --follow";
+        let want = "journalctl --no-pager '--output=short-precise' '--lines=10' '--unit=a b' --follow";
         assert_eq!(journalctl(&query).to_string(), want);
     }
 }
