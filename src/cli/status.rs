@@ -26,7 +26,11 @@ impl Args {
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let bench = context.open_existing().await?;
         if self.watch {
-            return self.watch(context, &bench).await;
+            // Heard at any moment, also while nodes are being asked.
+            return tokio::select! {
+                _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
+                ended = self.watch(context, &bench) => ended,
+            };
         }
         let status = ops::status(&bench.lab()).await?;
         self.show(context, &status)?;
@@ -38,10 +42,7 @@ impl Args {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         let mut last = String::new();
         loop {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
-                _ = ticks.tick() => {}
-            }
+            ticks.tick().await;
             let status = ops::status(&bench.lab()).await?;
             if self.output.is_json() {
                 context.ui.print(&format!("{}\n", serde_json::to_string(&status)?));

@@ -144,3 +144,17 @@ fn quiet_is_quiet_but_for_errors() {
         "error: there is no lab `shop`\nhint: `lab up` makes it; `lab ls` lists the labs of this host\n",
     );
 }
+
+#[test]
+fn a_status_that_is_watched_comes_line_by_line_until_it_is_interrupted() {
+    let engine = Engine::start(WITH_LAB);
+    let sandbox = engine.sandbox().env("LAB_LAB", "it-rec");
+    let mut command = sandbox.command(&["status", "--watch", "-o", "json"]);
+    let mut watching = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let stdout = std::io::BufReader::new(watching.stdout.take().unwrap());
+    let line = std::io::BufRead::lines(stdout).next().unwrap().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["lab"], "it-rec");
+    let process = rustix::process::Pid::from_child(&watching);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    assert_eq!(watching.wait().unwrap().code(), Some(0));
+}

@@ -1,6 +1,7 @@
 //! An engine that only answers: a socket with what a real engine said once, see `tests/data/engine`.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
 
@@ -60,6 +61,12 @@ impl Engine {
             }
         });
         Self { socket, asked }
+    }
+
+    /// Lets nobody use its socket; root still may.
+    pub fn forbid(&self) {
+        let nobody = std::fs::Permissions::from_mode(0);
+        std::fs::set_permissions(self.socket.path().join("engine.sock"), nobody).unwrap();
     }
 
     /// Returns what it was asked, as `GET /version`, sorted; each request once.

@@ -53,10 +53,8 @@ fn an_engine_that_is_silent_too_old_or_none_at_all_is_told() {
 
 #[test]
 fn an_engine_that_may_not_be_used_is_told_with_its_cure() {
-    if !super::kit::is_root() {
-        return;
-    }
     let engine = Engine::start(EMPTY);
+    engine.forbid();
     let run = engine.sandbox().of_ordinary_user().lab(&["status"]);
     assert_eq!(run.code, 6, "{}", run.shown());
     assert!(run.stderr.contains("hint: you may not use the engine's socket"), "{}", run.stderr);
@@ -75,4 +73,14 @@ fn without_a_home_it_is_told_what_to_set() {
     let engine = Engine::start(EMPTY);
     let xdg = engine.sandbox().without("HOME").env("XDG_CACHE_HOME", "/c").env("XDG_STATE_HOME", "/s");
     xdg.lab(&["up", "--dry-run"]).done();
+}
+
+#[test]
+fn the_doctor_finds_that_the_engine_is_missing_and_names_the_cure() {
+    let run = Sandbox::new().lab(&["doctor", "-o", "json"]);
+    assert_eq!(run.code, 6, "{}", run.shown());
+    let findings = run.json();
+    let docker = findings.as_array().unwrap().iter().find(|finding| finding["check"] == "docker").unwrap();
+    assert_eq!(docker["verdict"], "problem");
+    assert!(docker["cure"].as_str().is_some_and(|cure| !cure.is_empty()), "{docker}");
 }
