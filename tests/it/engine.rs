@@ -65,7 +65,7 @@ impl Engine {
 
     /// Lets nobody use its socket; root still may.
     pub fn forbid(&self) {
-        let nobody = std::fs::Permissions::from_mode(0);
+        let nobody = std::fs::Permissions::from_mode(0o000);
         std::fs::set_permissions(self.socket.path().join("engine.sock"), nobody).unwrap();
     }
 
