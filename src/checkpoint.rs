@@ -7,9 +7,14 @@ pub enum Checkpoint {
     KeysWritten,
     NetworkMade,
     ImageReady,
+    /// An image of the lab is in the store.
+    ImageMade,
+    LayersShared,
     NodeCreated,
     NodeStarted,
     NodeReady,
+    /// A node has all images that it is to have.
+    ImagesLoaded,
     MemberRemoved,
     NodeRemoved,
     VolumesRemoved,
@@ -18,14 +23,17 @@ pub enum Checkpoint {
 }
 
 impl Checkpoint {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Locked,
         Self::KeysWritten,
         Self::NetworkMade,
         Self::ImageReady,
+        Self::ImageMade,
+        Self::LayersShared,
         Self::NodeCreated,
         Self::NodeStarted,
         Self::NodeReady,
+        Self::ImagesLoaded,
         Self::MemberRemoved,
         Self::NodeRemoved,
         Self::VolumesRemoved,
@@ -39,6 +47,9 @@ impl Checkpoint {
             Self::KeysWritten => "keys-written",
             Self::NetworkMade => "network-made",
             Self::ImageReady => "image-ready",
+            Self::ImageMade => "image-made",
+            Self::LayersShared => "layers-shared",
+            Self::ImagesLoaded => "images-loaded",
             Self::NodeCreated => "node-created",
             Self::NodeStarted => "node-started",
             Self::NodeReady => "node-ready",

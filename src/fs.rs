@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -36,6 +36,15 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
+
+    pub fn is_full_disk(&self) -> bool {
+        is_full_disk(&self.source)
+    }
+}
+
+/// Returns whether there was no room to write to.
+pub fn is_full_disk(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn failed(verb: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Error {
@@ -83,10 +92,13 @@ pub fn read_if_present(path: &Utf8Path) -> Result<Option<String>, Error> {
 
 /// Writes a file so that a reader, or a crash, sees the old content or the new one and never a part.
 pub fn write(path: &Utf8Path, content: impl AsRef<[u8]>, access: Access) -> Result<(), Error> {
+    // Two threads may write the same file, each from the beginning to the end.
+    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let parent = path.parent().filter(|parent| !parent.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
     create_dir(parent)?;
     let name = path.file_name().unwrap_or("file");
-    let temporary = parent.join(format!(".{name}.{}.tmp", std::process::id()));
+    let number = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let temporary = parent.join(format!(".{name}.{}.{number}.tmp", std::process::id()));
     let written = write_whole(&temporary, content.as_ref(), access)
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(failed("write", path));
@@ -109,6 +121,13 @@ fn write_whole(path: &Utf8Path, content: &[u8], access: Access) -> io::Result<()
 pub fn overwrite(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<(), Error> {
     let mut file = File::create(path).map_err(failed("write", path))?;
     file.write_all(content.as_ref()).map_err(failed("write", path))
+}
+
+/// Returns the length of a file and the nanosecond in which it was changed.
+pub fn fingerprint(path: &Utf8Path) -> Result<(u64, i64), Error> {
+    let metadata = fs::metadata(path).map_err(failed("look at", path))?;
+    let changed = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+    Ok((metadata.len(), changed))
 }
 
 pub fn create_dir(path: &Utf8Path) -> Result<(), Error> {
@@ -174,6 +193,23 @@ mod tests {
         assert_eq!(read_to_string(&file).unwrap(), "secret");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(list(&path.join("deep")).unwrap(), ["key"], "no temporary file is left");
+    }
+
+    #[test]
+    fn a_file_that_many_write_at_a_time_is_that_of_one_of_them() {
+        let (_dir, path) = folder();
+        let file = path.join("file");
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let file = &file;
+                scope.spawn(move || {
+                    (0..50).for_each(|_| write(file, n.to_string().repeat(9), Access::Public).unwrap());
+                });
+            }
+        });
+        let text = read_to_string(&file).unwrap();
+        assert_eq!(text, text[..1].repeat(9));
+        assert_eq!(list(&path).unwrap(), ["file"]);
     }
 
     #[test]

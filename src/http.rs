@@ -1,10 +1,13 @@
 //! One HTTP/1 connection over any stream: a socket here, or a channel through ssh to one elsewhere.
 
+use std::io;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
+use futures_util::Stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
 pub use hyper::body::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -19,6 +22,8 @@ pub enum Error {
     Broken { source: hyper::Error },
     #[error("`{path}` is not a path of a URL")]
     BadPath { path: String, source: hyper::http::Error },
+    #[error("the answer was {status}")]
+    Refused { status: u16 },
     #[error("no answer within {} s", limit.as_secs_f32())]
     TimedOut { limit: Duration },
 }
@@ -40,11 +45,17 @@ impl Reply {
     }
 }
 
+type Body = BoxBody<Bytes, io::Error>;
+
+fn whole_body(bytes: Vec<u8>) -> Body {
+    Full::from(bytes).map_err(|never| match never {}).boxed()
+}
+
 /// A connection that is kept for many requests, one after the other. After an error it is of no more
 /// use. Its task lives on the runtime that made it.
 #[derive(Debug)]
 pub struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Body>,
     limit: Duration,
 }
 
@@ -85,15 +96,25 @@ impl Connection {
     /// Asks for an answer that comes line by line; only its beginning has a limit.
     pub async fn lines(&mut self, path: &str) -> Result<Lines, Error> {
         let limit = self.limit;
-        let response = timeout(limit, self.send(Method::GET, path, Vec::new())).await;
+        let response = timeout(limit, self.send(Method::GET, path, whole_body(Vec::new()))).await;
         let response = response.map_err(|_| Error::TimedOut { limit })??;
-        Ok(Lines { body: response.into_body(), pending: Vec::new() })
+        Lines::of(response)
+    }
+
+    /// Sends something of any length and returns the answer, which comes line by line and may begin
+    /// before all is sent.
+    pub async fn post_stream<S>(&mut self, path: &str, body: S) -> Result<Lines, Error>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + Sync + 'static,
+    {
+        let frames = futures_util::TryStreamExt::map_ok(body, Frame::data);
+        Lines::of(self.send(Method::POST, path, StreamBody::new(frames).boxed()).await?)
     }
 
     async fn whole(&mut self, method: Method, path: &str, body: Vec<u8>) -> Result<Reply, Error> {
         let limit = self.limit;
         let asking = async {
-            let response = self.send(method, path, body).await?;
+            let response = self.send(method, path, whole_body(body)).await?;
             let status = response.status().as_u16();
             let body = response.into_body().collect().await.map_err(|source| Error::Broken { source })?;
             Ok(Reply { status, body: body.to_bytes() })
@@ -101,13 +122,13 @@ impl Connection {
         timeout(limit, asking).await.map_err(|_| Error::TimedOut { limit })?
     }
 
-    async fn send(&mut self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, Error> {
+    async fn send(&mut self, method: Method, path: &str, body: Body) -> Result<Response<Incoming>, Error> {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "localhost")
             .header("content-type", "application/json")
-            .body(Full::from(body))
+            .body(body)
             .map_err(|source| Error::BadPath { path: path.to_owned(), source })?;
         let broken = |source| Error::Broken { source };
         self.sender.ready().await.map_err(broken)?;
@@ -123,6 +144,14 @@ pub struct Lines {
 }
 
 impl Lines {
+    fn of(response: Response<Incoming>) -> Result<Self, Error> {
+        let status = response.status();
+        if !status.is_success() {
+            return Err(Error::Refused { status: status.as_u16() });
+        }
+        Ok(Self { body: response.into_body(), pending: Vec::new() })
+    }
+
     /// Returns the next whole line without its end; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {

@@ -6,9 +6,10 @@
 //! | 0 | [`checkpoint`], [`exec`], [`fs`], [`http`], [`progress`], [`wait`] | the operating system | that labs exist |
 //! | 1 | [`model`] | its own words | files, clocks, vendors |
 //! | 2 | [`config`] | lab.toml, folders, the lock | nodes at run time |
-//! | 3 | [`docker`], [`etcd`], [`ssh`], [`systemd`] | one vendor each | each other |
-//! | 4 | [`images`] | what nodes boot from | who boots them |
-//! | 4 | [`node`] | what `labd` does | the host |
+//! | 3 | [`docker`], [`etcd`], [`registry`], [`ssh`], [`systemd`] | one vendor each | each other |
+//! | 3 | [`oci`] | images as files | where they come from |
+//! | 4 | [`images`] | what nodes boot from and what is loaded on them | who boots them |
+//! | 5 | [`node`] | what `labd` does | the host |
 //! | 5 | [`provider`] | how machines are made | what runs on them |
 //! | 6 | [`ops`] | all of it, in order | terminals, flags |
 //! | 7 | [`cli`] | what is typed and shown | rules |
@@ -28,9 +29,11 @@ pub mod images;
 pub mod model;
 #[cfg(target_os = "linux")]
 pub mod node;
+pub mod oci;
 pub mod ops;
 pub mod progress;
 pub mod provider;
+pub mod registry;
 pub mod ssh;
 pub mod systemd;
 pub mod wait;

@@ -11,6 +11,8 @@ use serde::Serialize;
 pub enum Kind {
     Begun,
     Changed,
+    /// How far something is, many times a second.
+    Advanced,
     /// A line that a tool printed on the way.
     Output,
     Done,
@@ -75,6 +77,17 @@ impl Step {
 
     pub fn change(&self, text: impl Into<String>) {
         self.tell(Kind::Changed, text.into());
+    }
+
+    pub fn advance(&self, text: impl Into<String>) {
+        self.tell(Kind::Advanced, text.into());
+    }
+
+    /// Returns a way to tell how far it is from elsewhere.
+    pub fn news(&self) -> impl Fn(String) + Send + 'static {
+        let (progress, id, subject, since) =
+            (self.progress.clone(), self.id, self.subject.clone(), self.since);
+        move |text| Self { progress: progress.clone(), id, subject: subject.clone(), since }.advance(text)
     }
 
     pub fn output(&self, line: impl Into<String>) {

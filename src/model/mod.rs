@@ -2,6 +2,7 @@
 
 mod bytes;
 mod health;
+pub mod image;
 mod kernel;
 mod name;
 mod node;
