@@ -18,7 +18,7 @@ use super::engine::labels;
 use super::{Engine, Error, Labels, by_label};
 use crate::wait::wait_until;
 
-const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
+const REMOVAL_LIMIT: Duration = Duration::from_mins(2);
 /// In microseconds: what the kernel, and Docker, count a share of the CPUs against.
 const CPU_PERIOD: i64 = 100_000;
 /// More memory than any machine has, as the engine cannot lift a limit that it has once set.
@@ -68,6 +68,14 @@ pub struct Inspected {
 pub struct VolumeMount {
     pub volume: String,
     pub target: String,
+    pub is_read_only: bool,
+}
+
+/// A folder of the engine's host, to be read only.
+#[derive(Debug, Clone)]
+pub struct Bind {
+    pub source: String,
+    pub target: String,
 }
 
 /// A container that boots systemd as a machine would.
@@ -82,6 +90,7 @@ pub struct ContainerSpec {
     pub address: Ipv4Addr,
     pub published_port: u16,
     pub volumes: Vec<VolumeMount>,
+    pub binds: Vec<Bind>,
     pub limits: Limits,
     pub capabilities: Vec<String>,
     pub security: Vec<String>,
@@ -261,22 +270,12 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
 fn host_config(spec: &ContainerSpec, port: String) -> HostConfig {
     // Docker's own ports are chosen by the engine, so that two labs never want the same one.
     let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
-    let mounts = spec.volumes.iter().map(|mount| Mount {
-        typ: Some(MountType::VOLUME),
-        source: Some(mount.volume.clone()),
-        target: Some(mount.target.clone()),
-        volume_options: Some(MountVolumeOptions {
-            labels: Some(spec.labels.clone().into_iter().collect()),
-            ..Default::default()
-        }),
-        ..Default::default()
-    });
     let tmpfs = [("/run", "exec,mode=755"), ("/run/lock", ""), ("/tmp", "exec")];
     let update = limits_update(spec.limits);
     HostConfig {
         network_mode: Some(spec.network.clone()),
         port_bindings: Some([(port, Some(vec![binding]))].into()),
-        mounts: Some(mounts.collect()),
+        mounts: Some(mounts(&spec.volumes, &spec.binds, &spec.labels)),
         tmpfs: Some(tmpfs.map(|(path, options)| (path.to_owned(), options.to_owned())).into()),
         cap_add: Some(spec.capabilities.clone()),
         security_opt: Some(spec.security.clone()),
@@ -290,6 +289,30 @@ fn host_config(spec: &ContainerSpec, port: String) -> HostConfig {
         cpu_quota: spec.limits.cpus.and(update.cpu_quota),
         ..Default::default()
     }
+}
+
+/// Volumes that have to be made get `labels`.
+pub(super) fn mounts(volumes: &[VolumeMount], binds: &[Bind], labels: &Labels) -> Vec<Mount> {
+    let volumes = volumes.iter().map(|mount| Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(mount.volume.clone()),
+        target: Some(mount.target.clone()),
+        read_only: Some(mount.is_read_only),
+        volume_options: Some(MountVolumeOptions {
+            // Whoever only reads a volume did not make it.
+            labels: (!mount.is_read_only).then(|| labels.clone().into_iter().collect()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    });
+    let binds = binds.iter().map(|bind| Mount {
+        typ: Some(MountType::BIND),
+        source: Some(bind.source.clone()),
+        target: Some(bind.target.clone()),
+        read_only: Some(true),
+        ..Default::default()
+    });
+    volumes.chain(binds).collect()
 }
 
 /// Zero would leave an earlier limit in force, so its absence is said in other ways.

@@ -12,6 +12,9 @@ pub enum Error {
     Refused { what: String, source: Box<Api> },
     #[error("the Docker engine stopped answering while it was to {what}")]
     Lost { what: String, source: Box<Api> },
+    /// Not the engine failed, but what it was to be given.
+    #[error("the data ended with which the Docker engine was to {what}")]
+    Fed { what: String, source: std::io::Error },
     #[error("the Docker engine is slow")]
     Slow { source: crate::wait::TimedOut },
     #[error("building the image `{tag}` failed: {message}{}", indented(log))]
@@ -50,7 +53,7 @@ impl Error {
                 whole(source.as_ref())
             }
             Self::Build { message, log, .. } => format!("{message}\n{log}"),
-            Self::TooOld { .. } | Self::Slow { .. } => String::new(),
+            Self::TooOld { .. } | Self::Fed { .. } | Self::Slow { .. } => String::new(),
         }
     }
 
@@ -114,6 +117,10 @@ const CURES: &[(&str, &str)] = &[
     (
         "no space left on device",
         "the engine's disk is full: `docker system df` shows what takes it, `docker image prune && docker builder prune` frees some",
+    ),
+    (
+        "requires BuildKit",
+        "the engine's own builder cannot do this: build it with `docker build -t NAME`, and say `engine = \"NAME\"` in its table in lab.toml",
     ),
     (
         "Pool overlaps",

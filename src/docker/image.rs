@@ -1,36 +1,54 @@
-//! Images: looked up, pulled, built from a folder, or made from a root file system.
+//! Images: looked up, named, pulled, or made from a root file system.
 
+use bollard::body_try_stream;
 use bollard::models::CreateImageInfo;
-use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
-use bollard::{body_full, body_try_stream};
+use bollard::query_parameters::{CreateImageOptionsBuilder, TagImageOptionsBuilder};
 use camino::Utf8Path;
 use futures_util::{Stream, StreamExt};
 use tokio_util::io::ReaderStream;
 
-use super::{Engine, Error, Labels};
+use super::{Engine, Error};
 
-/// An image to build: a folder as a tar archive, with a Dockerfile in it.
-#[derive(Debug, Clone)]
-pub struct Build {
-    pub tag: String,
-    pub context: Vec<u8>,
-    pub args: Vec<(String, String)>,
-    pub labels: Labels,
+/// An image that the engine has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundImage {
+    pub id: String,
+    /// By which digests registries know it, each with its repository; none for an image made here.
+    pub digests: Vec<String>,
 }
 
 impl Engine {
     /// Returns the id of an image, or `None` if the engine has none by that name.
     pub async fn image_id(&self, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.find_image(name).await?.map(|image| image.id))
+    }
+
+    pub async fn find_image(&self, name: &str) -> Result<Option<FoundImage>, Error> {
         match self.api.inspect_image(name).await.map_err(Error::of(format!("look up the image `{name}`"))) {
-            Ok(image) => Ok(image.id),
+            Ok(image) => {
+                let digests = image.repo_digests.unwrap_or_default();
+                Ok(image.id.map(|id| FoundImage { id, digests }))
+            }
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    /// Gives an image another name, which moves to it from whatever had it.
+    pub async fn tag_image(&self, image: &str, repository: &str, tag: &str) -> Result<(), Error> {
+        let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+        let tagged = self.api.tag_image(image, Some(options)).await;
+        tagged.map_err(Error::of(format!("call the image `{image}` `{repository}:{tag}`")))
+    }
+
     /// Fetches an image from its registry.
     pub async fn pull_image(&self, name: &str) -> Result<(), Error> {
-        let options = CreateImageOptionsBuilder::new().from_image(name).build();
+        self.pull_image_for(name, "").await
+    }
+
+    /// Fetches an image for a platform, such as `linux/arm64`; an empty one is the engine's own.
+    pub async fn pull_image_for(&self, name: &str, platform: &str) -> Result<(), Error> {
+        let options = CreateImageOptionsBuilder::new().from_image(name).platform(platform).build();
         let steps = self.api.create_image(Some(options), None, None);
         to_the_end(steps, &format!("pull the image `{name}`")).await
     }
@@ -44,47 +62,6 @@ impl Engine {
         let options = CreateImageOptionsBuilder::new().from_src("-").repo(repository).tag(tag).build();
         to_the_end(self.api.create_image(Some(options), Some(body), None), &what).await
     }
-
-    /// Builds an image and hands each line of the builder's output to `on_line`.
-    pub async fn build_image(&self, build: Build, mut on_line: impl FnMut(&str)) -> Result<(), Error> {
-        let args: std::collections::HashMap<String, String> = build.args.into_iter().collect();
-        let labels: std::collections::HashMap<String, String> = build.labels.into_iter().collect();
-        let options = BuildImageOptionsBuilder::new()
-            .t(&build.tag)
-            .buildargs(&args)
-            .labels(&labels)
-            .rm(true)
-            .forcerm(true)
-            .build();
-        let mut steps = self.api.build_image(options, None, Some(body_full(build.context.into())));
-        let mut log = String::new();
-        while let Some(step) = steps.next().await {
-            let step = step.map_err(|source| build_failed(&build.tag, source, &log))?;
-            if let Some(detail) = step.error_detail {
-                let message = detail.message.unwrap_or_default();
-                return Err(Error::Build { tag: build.tag, message, log: last_lines(&log) });
-            }
-            if let Some(text) = step.stream {
-                text.lines().filter(|line| !line.trim().is_empty()).for_each(&mut on_line);
-                log += &text;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn build_failed(tag: &str, source: bollard::errors::Error, log: &str) -> Error {
-    match Error::of(format!("build the image `{tag}`"))(source) {
-        Error::Refused { source, .. } => {
-            Error::Build { tag: tag.to_owned(), message: source.to_string(), log: last_lines(log) }
-        }
-        lost => lost,
-    }
-}
-
-fn last_lines(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
 async fn to_the_end(

@@ -3,17 +3,24 @@
 //! This room knows containers, networks, volumes and images. It does not know what a lab is: it
 //! finds things by whatever label it is given.
 
+mod build;
 mod container;
 mod engine;
 mod error;
+mod export;
+mod helper;
 mod image;
+mod load;
 mod network;
 mod volume;
 
-pub use container::{Container, ContainerSpec, ContainerState, Inspected, Limits, VolumeMount};
+pub use build::{Build, BuildContext};
+pub use container::{Bind, Container, ContainerSpec, ContainerState, Inspected, Limits, VolumeMount};
 pub use engine::{Engine, EngineFacts};
 pub use error::Error;
-pub use image::Build;
+pub use helper::Helper;
+pub use image::FoundImage;
+pub use load::{ImageStore, ListedImage};
 pub use network::Network;
 pub use volume::Volume;
 

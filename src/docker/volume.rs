@@ -8,12 +8,15 @@ use super::engine::labels;
 use super::{Engine, Error, Labels, by_label};
 use crate::wait::wait_until;
 
-const REMOVAL_LIMIT: Duration = Duration::from_secs(20);
+/// Gigabytes of small files take long to remove on a busy disk.
+const REMOVAL_LIMIT: Duration = Duration::from_mins(3);
 
 #[derive(Debug, Clone)]
 pub struct Volume {
     pub name: String,
     pub labels: Labels,
+    /// When it was made, as the engine writes it.
+    pub made: String,
 }
 
 impl Engine {
@@ -24,6 +27,7 @@ impl Engine {
         let read = |volume: bollard::models::Volume| Volume {
             name: volume.name,
             labels: labels(Some(volume.labels)),
+            made: volume.created_at.unwrap_or_default(),
         };
         Ok(found.volumes.unwrap_or_default().into_iter().map(read).collect())
     }

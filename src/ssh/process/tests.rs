@@ -94,14 +94,15 @@ async fn count(mut process: Process<'_>) -> (i32, u64) {
 }
 
 #[tokio::test]
-async fn fifty_megabytes_pass_both_ways_in_little_memory() {
+async fn two_hundred_megabytes_pass_both_ways_in_less_memory() {
     let sshd = Sshd::start().await;
     let session = sshd.session().await;
     let before = memory("VmRSS");
-    let process = session.start("cat", megabytes(50)).await.unwrap();
-    assert_eq!(count(process).await, (0, 50 * MEGABYTE));
+    let process = session.start("cat", megabytes(200)).await.unwrap();
+    assert_eq!(count(process).await, (0, 200 * MEGABYTE));
+    // Other tests in this process take some, too.
     let growth = memory("VmHWM").saturating_sub(before);
-    assert!(growth < 40 * MEGABYTE, "{} MiB", growth / MEGABYTE);
+    assert!(growth < 150 * MEGABYTE, "{} MiB", growth / MEGABYTE);
 }
 
 /// Waits until a number has stopped growing, and returns it.
@@ -145,9 +146,9 @@ async fn input_waits_for_a_command_that_does_not_read() {
         fs::write(&go, "", fs::Access::Public).unwrap();
     };
     let line = format!("until [ -e {go} ]; do sleep 0.05; done; cat");
-    let process = session.start(&line, Counted(read.clone(), megabytes(50))).await.unwrap();
+    let process = session.start(&line, Counted(read.clone(), megabytes(200))).await.unwrap();
     let (counted, ()) = tokio::join!(count(process), let_go);
-    assert_eq!(counted, (0, 50 * MEGABYTE));
+    assert_eq!(counted, (0, 200 * MEGABYTE));
 }
 
 #[tokio::test]
@@ -170,7 +171,7 @@ async fn a_command_waits_for_a_reader_that_is_slow() {
 async fn a_command_that_leaves_its_input_unread_still_ends() {
     let sshd = Sshd::start().await;
     let session = sshd.session().await;
-    let process = session.start("exit 9", megabytes(50)).await.unwrap();
+    let process = session.start("exit 9", megabytes(200)).await.unwrap();
     assert_eq!(count(process).await, (9, 0));
 }
 
