@@ -10,6 +10,7 @@ pub struct Dirs {
     home: Option<Utf8PathBuf>,
     cache: Utf8PathBuf,
     state: Utf8PathBuf,
+    docker_config: Option<Utf8PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +44,9 @@ impl Dirs {
         };
         let cache = place("the cache", "XDG_CACHE_HOME", ".cache")?;
         let state = place("locks", "XDG_STATE_HOME", ".local/state")?;
-        Ok(Self { home, cache, state })
+        let docker_config = folder("DOCKER_CONFIG").or_else(|| Some(home.as_ref()?.join(".docker")));
+        let docker_config = docker_config.map(|path| path.join("config.json"));
+        Ok(Self { home, cache, state, docker_config })
     }
 
     /// Returns where the search for `lab.toml` ends.
@@ -51,8 +54,18 @@ impl Dirs {
         self.home.as_deref()
     }
 
+    /// Returns the file in which `docker login` keeps passwords, if there can be one.
+    pub fn docker_config(&self) -> Option<&Utf8Path> {
+        self.docker_config.as_deref()
+    }
+
     pub fn cache(&self) -> &Utf8Path {
         &self.cache
+    }
+
+    /// Returns the store of all images, which all labs of the user share.
+    pub fn store(&self) -> Utf8PathBuf {
+        self.cache.join("store")
     }
 
     /// Returns the lock of a lab: not in its project, as two projects may mean the same lab.
@@ -88,6 +101,15 @@ mod tests {
         let both = [("XDG_CACHE_HOME", "/c"), ("XDG_STATE_HOME", "/s")];
         check(&both, "/c/lab", "/s/lab/locks/web.lock");
         assert_eq!(dirs(&both).unwrap().home(), None);
+    }
+
+    #[test]
+    fn docker_keeps_its_passwords_where_it_is_told() {
+        let config = |variables: &[_]| dirs(variables).unwrap().docker_config().map(Utf8Path::to_string);
+        let home = ("HOME", "/home/a");
+        assert_eq!(config(&[home]).unwrap(), "/home/a/.docker/config.json");
+        assert_eq!(config(&[home, ("DOCKER_CONFIG", "/d")]).unwrap(), "/d/config.json");
+        assert_eq!(config(&[("XDG_CACHE_HOME", "/c"), ("XDG_STATE_HOME", "/s")]), None);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! What may stand in `lab.toml`. The comments on its keys are also the descriptions in the JSON Schema.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use camino::Utf8PathBuf;
 use schemars::JsonSchema;
 
 use super::limits::{
-    DEFAULT_BASE_IMAGE, DEFAULT_NODES, DEFAULT_PREFIX, LEAST_CPUS, LONGEST_IMAGE, LONGEST_PREFIX, MOST_CPUS,
+    DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_NODES, DEFAULT_PREFIX, LEAST_CPUS, LONGEST_IMAGE,
+    LONGEST_PREFIX, MOST_CPUS,
 };
+use crate::model::image::{ImageName, Platform};
 use crate::model::{Bytes, LabName, MAX_NODES, NodeName, Subnet};
 
 pub const FILE_NAME: &str = "lab.toml";
@@ -15,18 +19,47 @@ pub const FILE_NAME: &str = "lab.toml";
 /// The version of the format that this program reads.
 pub(super) const VERSION: u32 = 1;
 
+/// What stands for each table below `images`, in [`KEYS`] and in what users are told.
+pub(super) const ONE_IMAGE: &str = "images.NAME";
+
 /// Every table with its keys; the first is the top of the file, which has no name.
-pub(super) const KEYS: [(&str, &[&str]); 4] = [
-    ("", &["version", "name", "nodes", "provider", "node", "network", "image"]),
+pub(super) const KEYS: [(&str, &[&str]); 6] = [
+    ("", &["version", "name", "nodes", "provider", "node", "network", "image", "images", "cache"]),
     ("node", &["prefix", "memory", "cpus"]),
     ("network", &["subnet"]),
     ("image", &["base"]),
+    (
+        ONE_IMAGE,
+        &[
+            "build",
+            "dockerfile",
+            "args",
+            "target",
+            "pull",
+            "engine",
+            "archive",
+            "image",
+            "platform",
+            "name",
+            "skip",
+        ],
+    ),
+    ("cache", &["limit"]),
 ];
+
+/// Returns whether a key of the file's top is a table with keys of its own.
+#[cfg(test)]
+pub(super) fn is_table(table: &str, key: &str) -> bool {
+    table.is_empty() && KEYS.iter().any(|(name, _)| name.split('.').next() == Some(key))
+}
 
 const HOST_NAME: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
 const SIZE: &str = r"^[0-9]+(\.[0-9]{1,9})? *([kKmMgGtT]([iI]?[bB]?)|[bB])?$";
 const NETWORK: &str = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/24$";
 const IMAGE: &str = "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$";
+const IMAGE_KEY: &str = "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$";
+const PLATFORM: &str = "^[A-Za-z0-9._]+/[A-Za-z0-9._]+(/[A-Za-z0-9._]+)?$";
+const ARGUMENT: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
 /// The settings of a lab. Each key may be left out; flags and environment variables win over it.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
@@ -50,6 +83,12 @@ pub struct LabFile {
     pub network: NetworkTable,
     /// The image that nodes boot from.
     pub image: ImageTable,
+    /// The images that every node gets, each under the name that `lab images` knows it by. Each folder
+    /// `images/NAME` with a Dockerfile is one, also without a table.
+    #[schemars(extend("propertyNames" = serde_json::json!({ "pattern": IMAGE_KEY })))]
+    pub images: BTreeMap<String, OneImage>,
+    /// The store of images, which all labs of a user share.
+    pub cache: CacheTable,
 }
 
 /// What each node is like.
@@ -85,6 +124,58 @@ pub struct ImageTable {
     #[schemars(with = "String", length(max = LONGEST_IMAGE), regex(pattern = IMAGE))]
     #[schemars(extend("default" = DEFAULT_BASE_IMAGE))]
     pub base: Option<String>,
+}
+
+/// An image that every node gets, from one of `build`, `pull`, `engine` and `archive`.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct OneImage {
+    /// The folder to build, relative to this file. Default: `images/NAME`, if it has a Dockerfile.
+    #[schemars(with = "String", extend("examples" = ["images/web"]))]
+    pub build: Option<Utf8PathBuf>,
+    /// The Dockerfile, relative to the folder.
+    #[schemars(with = "String", extend("default" = "Dockerfile"))]
+    pub dockerfile: Option<Utf8PathBuf>,
+    /// Values of the Dockerfile's arguments.
+    #[schemars(with = "BTreeMap<String, String>")]
+    #[schemars(extend("propertyNames" = serde_json::json!({ "pattern": ARGUMENT })))]
+    pub args: Option<BTreeMap<String, String>>,
+    /// The stage of the Dockerfile to build. Default: the last.
+    #[schemars(with = "String")]
+    pub target: Option<String>,
+    /// The name by which a registry has the image.
+    #[schemars(with = "String", length(max = LONGEST_IMAGE), regex(pattern = IMAGE))]
+    #[schemars(extend("examples" = ["redis:7"]))]
+    pub pull: Option<ImageName>,
+    /// The name by which the Docker engine of this host has the image.
+    #[schemars(with = "String", length(max = LONGEST_IMAGE), regex(pattern = IMAGE))]
+    pub engine: Option<ImageName>,
+    /// A file as `docker save` writes it, or an OCI archive, relative to this file.
+    #[schemars(with = "String", extend("examples" = ["old.tar.gz"]))]
+    pub archive: Option<Utf8PathBuf>,
+    /// Which image of the archive, if it has several.
+    #[schemars(with = "String", length(max = LONGEST_IMAGE), regex(pattern = IMAGE))]
+    pub image: Option<ImageName>,
+    /// What the image runs on. Default: what the engine of this host runs on.
+    #[schemars(with = "String", regex(pattern = PLATFORM), extend("examples" = ["linux/arm64"]))]
+    pub platform: Option<Platform>,
+    /// What units call the image. Default: the name in `pull`, `engine` or `image`, else the table's name.
+    #[schemars(with = "String", length(max = LONGEST_IMAGE), regex(pattern = IMAGE))]
+    pub name: Option<ImageName>,
+    /// Whether the lab does without this image: for a folder below `images` that is something else.
+    #[schemars(with = "bool", extend("default" = false))]
+    pub skip: Option<bool>,
+}
+
+/// The store of images, which all labs of a user share.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CacheTable {
+    /// The size above which images that no lab uses are dropped, those first that were not used for longest;
+    /// at least 1GiB.
+    #[schemars(with = "String", regex(pattern = SIZE))]
+    #[schemars(extend("default" = DEFAULT_CACHE_LIMIT.to_string()))]
+    pub limit: Option<Bytes>,
 }
 
 /// What nodes are made of.

@@ -1,5 +1,8 @@
 //! Defaults, and what a value may be. Flags and `lab.toml` pass through the same checks.
 
+use camino::Utf8PathBuf;
+
+use crate::model::image::{ImageName, Platform};
 use crate::model::{Bytes, LabName, MAX_NODES, NodeName, Subnet};
 
 use super::file::{Provider, VERSION};
@@ -15,6 +18,10 @@ pub const LEAST_MEMORY: Bytes = Bytes::mebibytes(256);
 pub const LEAST_CPUS: f64 = 0.1;
 /// More than any host has; Docker counts in billionths and would overflow far above.
 pub const MOST_CPUS: f64 = 1024.0;
+
+pub const DEFAULT_CACHE_LIMIT: Bytes = Bytes::mebibytes(20 << 10);
+/// Below it the images of one lab push each other out.
+pub const LEAST_CACHE_LIMIT: Bytes = Bytes::mebibytes(1 << 10);
 
 /// What a node's name may be long, less the longest number: `-200`.
 pub(super) const LONGEST_PREFIX: usize = NodeName::LONGEST - 4;
@@ -116,6 +123,88 @@ pub(super) fn base_image(text: &str) -> Result<String, Refused> {
     Err(Refused::because(format!("`{}` is not an image: {reason}", text.escape_debug())))
 }
 
+pub(super) fn cache_limit(bytes: Bytes) -> Result<Bytes, Refused> {
+    if bytes < LEAST_CACHE_LIMIT {
+        return Err(Refused::because(format!("{bytes} is less than {LEAST_CACHE_LIMIT}")));
+    }
+    Ok(bytes)
+}
+
+pub(super) fn cache_limit_text(text: &str) -> Result<Bytes, Refused> {
+    text.parse().map_err(Refused::because).and_then(cache_limit)
+}
+
+/// Returns whether a table or a folder may name an image; with `latest` behind it, it is one's name.
+pub(super) fn is_image_key(key: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    key.starts_with(is_plain)
+        && key.ends_with(is_plain)
+        && key.chars().all(|c| is_plain(c) || "._-".contains(c))
+        && ImageName::parse(key).is_ok()
+}
+
+pub(super) fn image_key(key: &str) -> Result<String, Refused> {
+    let reason = "only lower-case letters, digits, `.`, `_` and `-` may stand in it, the last three inside";
+    if !is_image_key(key) {
+        let key = key.escape_debug();
+        return Err(Refused::because(format!("`{key}` cannot name an image: {reason}")));
+    }
+    Ok(key.to_owned())
+}
+
+pub(super) fn image_reference(text: &str) -> Result<ImageName, Refused> {
+    ImageName::parse(text).map_err(Refused::because)
+}
+
+/// Refuses a digest: what an image is called on a node can be moved to another image.
+pub(super) fn image_name(text: &str) -> Result<ImageName, Refused> {
+    let name = image_reference(text)?;
+    match name.digest() {
+        None => Ok(name),
+        Some(_) => Err(Refused::because(format!("`{text}` is a name with a digest, which no node can give"))),
+    }
+}
+
+pub(super) fn platform(text: &str) -> Result<Platform, Refused> {
+    let is_word =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c));
+    let parts: Vec<&str> = text.split('/').collect();
+    match parts.as_slice() {
+        [os, architecture, rest @ ..] if rest.len() <= 1 && parts.iter().all(|part| is_word(part)) => {
+            Ok(Platform {
+                os: (*os).to_owned(),
+                architecture: (*architecture).to_owned(),
+                variant: rest.first().map(|variant| (*variant).to_owned()),
+            })
+        }
+        _ => Err(Refused::because(format!(
+            "`{}` is not a platform: it is written like linux/amd64 or linux/arm/v7",
+            text.escape_debug()
+        ))),
+    }
+}
+
+pub(super) fn path(text: &str) -> Result<Utf8PathBuf, Refused> {
+    match text {
+        "" => Err(Refused::because("a path is missing")),
+        text if text.contains('\0') => Err(Refused::because("no path has a zero byte in it")),
+        text => Ok(text.into()),
+    }
+}
+
+/// Refuses what a builder would not find in any Dockerfile.
+pub(super) fn word(text: &str) -> Result<String, Refused> {
+    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(Refused::because(format!("`{}` is not one word", text.escape_debug())));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn is_argument(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +239,33 @@ mod tests {
     #[test]
     fn a_bad_name_comes_with_one_that_is_good() {
         assert_eq!(name("My Lab").unwrap_err().suggestion(), Some("`my-lab` would do"));
+    }
+
+    #[test]
+    fn what_names_an_image_is_also_an_images_name() {
+        for good in ["web", "a", "3proxy", "my-app.v2", "a_b", "localhost"] {
+            assert!(image_key(good).is_ok(), "{good}");
+            assert_eq!(ImageName::parse(good).unwrap().familiar(), format!("{good}:latest"));
+        }
+        for bad in ["", "Web", "-a", "a-", ".a", "a b", "a/b", "ü", "_shared", "a:b", &"x".repeat(300)] {
+            assert!(image_key(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_platform_has_two_or_three_parts() {
+        let part = |text: &str| platform(text).map(|found| (found.os, found.architecture, found.variant));
+        assert_eq!(part("linux/amd64"), Ok(("linux".into(), "amd64".into(), None)));
+        assert_eq!(part("linux/arm/v7"), Ok(("linux".into(), "arm".into(), Some("v7".into()))));
+        for bad in ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "linux/a b", "linux/\n"] {
+            assert!(platform(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cache_has_room_for_one_lab() {
+        assert_eq!(cache_limit_text("1GiB"), Ok(LEAST_CACHE_LIMIT));
+        refused(cache_limit_text("1023MiB"), "1023MiB is less than 1GiB");
     }
 
     #[test]

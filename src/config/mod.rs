@@ -3,6 +3,7 @@
 
 mod dirs;
 mod file;
+mod images;
 mod limits;
 mod lock;
 mod parse;
@@ -14,9 +15,13 @@ mod suggest;
 mod template;
 
 pub use dirs::{Dirs, NoFolder};
-pub use file::{FILE_NAME, ImageTable, LabFile, NetworkTable, NodeTable, Provider, UnknownProvider};
+pub use file::{
+    CacheTable, FILE_NAME, ImageTable, LabFile, NetworkTable, NodeTable, OneImage, Provider, UnknownProvider,
+};
+pub use images::ImageProblem;
 pub use limits::{
-    DEFAULT_BASE_IMAGE, DEFAULT_NODES, DEFAULT_PREFIX, LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, Refused,
+    DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_NODES, DEFAULT_PREFIX, LEAST_CACHE_LIMIT, LEAST_CPUS,
+    LEAST_MEMORY, MOST_CPUS, Refused,
 };
 pub use lock::{Holder, Lock, LockError};
 pub use parse::{decode, parse};

@@ -1,14 +1,16 @@
 //! Reads the text of `lab.toml` and tells all that is wrong with it, not only what comes first.
 
+mod images;
+
 use std::ops::Range;
 
 use camino::Utf8Path;
 use toml::de::{DeTable, DeValue};
 
-use super::file::{ImageTable, LabFile, NetworkTable, NodeTable, VERSION};
+use super::file::{CacheTable, ImageTable, LabFile, NetworkTable, NodeTable, VERSION};
 use super::limits::{self, Refused};
 use super::problem::{Problem, Problems};
-use super::suggest::{is_key, kind, mistaken, similar};
+use super::suggest::{is_key, kind, misplaced, mistaken, similar};
 
 /// Turns the bytes of a file into text.
 pub fn decode(bytes: Vec<u8>, path: &Utf8Path) -> Result<String, Problems> {
@@ -60,6 +62,7 @@ impl Reader<'_> {
         let node = self.table(root, "node").unwrap_or(&empty);
         let network = self.table(root, "network").unwrap_or(&empty);
         let image = self.table(root, "image").unwrap_or(&empty);
+        let cache = self.table(root, "cache").unwrap_or(&empty);
         LabFile {
             version: self.whole(root, "version", limits::version),
             name: self.string(root, "name", limits::name),
@@ -72,6 +75,8 @@ impl Reader<'_> {
             },
             network: NetworkTable { subnet: self.string(network, "subnet", limits::subnet_text) },
             image: ImageTable { base: self.string(image, "base", limits::base_image) },
+            images: self.images(root),
+            cache: CacheTable { limit: self.string(cache, "limit", limits::cache_limit_text) },
         }
     }
 
@@ -80,10 +85,11 @@ impl Reader<'_> {
     }
 
     fn check_keys(&mut self, table: &DeTable<'_>, name: &str) {
-        for key in table.keys() {
+        for (key, value) in table {
             if !is_key(name, key.get_ref()) {
                 let message = format!("unknown key `{}`", key.get_ref());
-                self.add(key.span(), &message, similar(key.get_ref(), name));
+                let meant = misplaced(name, key.get_ref(), value.get_ref());
+                self.add(key.span(), &message, meant.or_else(|| similar(key.get_ref(), name)));
             }
         }
     }
@@ -206,7 +212,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Provider;
+    use crate::config::{OneImage, Provider};
     use crate::model::{Bytes, LabName, NodeName};
 
     fn read(text: &str) -> Result<LabFile, Problems> {
@@ -235,6 +241,10 @@ node = { prefix = "n", memory = "2GiB", cpus = 2 }
 subnet = "10.77.9.0/24"
 [image]
 base = "debian:12"
+[images.web]
+skip = true
+[cache]
+limit = "2GiB"
 "#;
 
     #[test]
@@ -251,6 +261,8 @@ base = "debian:12"
             },
             network: NetworkTable { subnet: Some("10.77.9.0/24".parse().unwrap()) },
             image: ImageTable { base: Some("debian:12".to_owned()) },
+            images: [("web".to_owned(), OneImage { skip: Some(true), ..OneImage::default() })].into(),
+            cache: CacheTable { limit: Some(Bytes::mebibytes(2048)) },
         };
         assert_eq!(read(WHOLE), Ok(want.clone()));
         assert_eq!(read(&WHOLE.replace('\n', "\r\n")), Ok(want.clone()), "line ends of Windows");

@@ -28,7 +28,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::config::file::KEYS;
+    use crate::config::file::{KEYS, ONE_IMAGE};
 
     #[test]
     fn the_schema_in_docs_is_the_one_of_this_program() {
@@ -41,7 +41,11 @@ mod tests {
     fn parser_and_schema_know_the_same_keys() {
         let schema: Value = serde_json::from_str(&render()).unwrap();
         for (table, keys) in KEYS {
-            let table = if table.is_empty() { &schema } else { &schema["properties"][table] };
+            let table = match table {
+                "" => &schema,
+                ONE_IMAGE => &schema["properties"]["images"]["additionalProperties"],
+                table => &schema["properties"][table],
+            };
             let known: BTreeSet<&str> =
                 table["properties"].as_object().unwrap().keys().map(String::as_str).collect();
             assert_eq!(known, keys.iter().copied().collect());

@@ -5,10 +5,12 @@ use std::fmt;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::file::{FILE_NAME, LabFile, Provider};
-use super::limits::{self, DEFAULT_BASE_IMAGE, DEFAULT_PREFIX, Refused};
+use super::images::{self, ImageProblem};
+use super::limits::{self, DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_PREFIX, Refused};
 use super::parse::{decode, parse};
 use super::problem::Problems;
 use crate::fs;
+use crate::model::image::ImageSpec;
 use crate::model::{Bytes, LabName, NodeName, Subnet};
 
 /// What flags say, or the environment where no flag is given.
@@ -23,6 +25,7 @@ pub struct Flags {
     pub cpus: Option<f64>,
     pub subnet: Option<Subnet>,
     pub base_image: Option<String>,
+    pub cache_limit: Option<Bytes>,
 }
 
 /// Everything that the user wants of a lab.
@@ -40,6 +43,9 @@ pub struct Settings {
     /// `None` for one that is free.
     pub subnet: Option<Subnet>,
     pub base_image: String,
+    /// What every node gets, sorted by key.
+    pub images: Vec<ImageSpec>,
+    pub cache_limit: Bytes,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +56,8 @@ pub enum Error {
     Problems(#[from] Problems),
     #[error("{flag}: {refused}")]
     Flag { flag: Flag, refused: Refused },
+    #[error(transparent)]
+    Image(#[from] ImageProblem),
 }
 
 /// A flag and the variable that stands in for it.
@@ -71,6 +79,7 @@ const MEMORY: Flag = Flag::new("--memory", "LAB_MEMORY");
 const CPUS: Flag = Flag::new("--cpus", "LAB_CPUS");
 const SUBNET: Flag = Flag::new("--subnet", "LAB_SUBNET");
 const BASE_IMAGE: Flag = Flag::new("--base-image", "LAB_BASE_IMAGE");
+const CACHE_LIMIT: Flag = Flag::new("--cache-limit", "LAB_CACHE_LIMIT");
 
 impl Flag {
     const fn new(name: &'static str, variable: &'static str) -> Self {
@@ -89,6 +98,7 @@ impl Error {
             Self::File(error) => error.hint(),
             Self::Problems(problems) => problems.hint(),
             Self::Flag { refused, .. } => refused.suggestion().map(str::to_owned),
+            Self::Image(problem) => Some(problem.hint()),
         }
     }
 }
@@ -97,24 +107,28 @@ impl Settings {
     /// Finds and reads `lab.toml`, if there is one, and lets flags win over it.
     pub fn load(flags: Flags, cwd: &Utf8Path, home: Option<&Utf8Path>) -> Result<Self, Error> {
         let Some(path) = locate(flags.file.as_deref(), cwd, home) else {
-            return Self::resolve(flags, LabFile::default(), cwd);
+            return Self::resolve(flags, LabFile::default(), &images::folders(cwd)?, cwd);
         };
         let file = load_file(&path, path.strip_prefix(cwd).unwrap_or(&path))?;
         let folder = path.parent().unwrap_or(cwd);
         // A folder that was named `..` has no name to call the lab by.
         let folder = folder.canonicalize_utf8().unwrap_or_else(|_| folder.to_owned());
-        Self::resolve(flags, file, &folder)
+        Self::resolve(flags, file, &images::folders(&folder)?, &folder)
     }
 
     /// Decides every value. Those of the file are checked already; those of flags are checked here.
-    pub fn resolve(flags: Flags, file: LabFile, folder: &Utf8Path) -> Result<Self, Error> {
+    /// `found` names the folders that are images also without a table.
+    pub fn resolve(flags: Flags, file: LabFile, found: &[String], folder: &Utf8Path) -> Result<Self, Error> {
         let prefix = flags.prefix.map(|prefix| NODE_PREFIX.check(limits::prefix(prefix.as_str())));
         let image = flags.base_image.map(|image| BASE_IMAGE.check(limits::base_image(&image)));
         let nodes = flags.nodes.map(|count| NODES.check(limits::nodes(count.into())));
         let memory = flags.memory.map(|bytes| MEMORY.check(limits::memory(bytes)));
         let cpus = flags.cpus.map(|count| CPUS.check(limits::cpus(count)));
         let subnet = flags.subnet.map(|subnet| SUBNET.check(limits::subnet(subnet)));
+        let cache_limit = flags.cache_limit.map(|bytes| CACHE_LIMIT.check(limits::cache_limit(bytes)));
         Ok(Self {
+            images: images::specs(&file.images, found, folder)?,
+            cache_limit: cache_limit.transpose()?.or(file.cache.limit).unwrap_or(DEFAULT_CACHE_LIMIT),
             lab: flags.lab.or(file.name).unwrap_or_else(|| lab_of(folder)),
             project: folder.to_owned(),
             nodes: nodes.transpose()?.or(file.nodes),
@@ -164,7 +178,7 @@ pub fn load_file(path: &Utf8Path, shown: &Utf8Path) -> Result<LabFile, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ImageTable, NetworkTable, NodeTable};
+    use crate::config::{CacheTable, ImageTable, NetworkTable, NodeTable, OneImage};
 
     fn name<T: std::str::FromStr<Err: fmt::Debug>>(text: &str) -> T {
         text.parse().unwrap()
@@ -181,6 +195,7 @@ mod tests {
             cpus: Some(0.7),
             subnet: Some(name("10.77.7.0/24")),
             base_image: Some("flag:7".to_owned()),
+            cache_limit: Some(Bytes::mebibytes(7 << 10)),
         }
     }
 
@@ -197,6 +212,8 @@ mod tests {
             },
             network: NetworkTable { subnet: Some(name("10.77.5.0/24")) },
             image: ImageTable { base: Some("file:5".to_owned()) },
+            images: [("off".to_owned(), OneImage { skip: Some(true), ..OneImage::default() })].into(),
+            cache: CacheTable { limit: Some(Bytes::mebibytes(5 << 10)) },
         }
     }
 
@@ -211,11 +228,13 @@ mod tests {
             cpus: None,
             subnet: None,
             base_image: "debian:bookworm-slim".to_owned(),
+            images: Vec::new(),
+            cache_limit: Bytes::mebibytes(20 << 10),
         }
     }
 
     fn resolve(flags: Flags, file: LabFile) -> Result<Settings, Error> {
-        Settings::resolve(flags, file, Utf8Path::new("/home/a/My Folder"))
+        Settings::resolve(flags, file, &[], Utf8Path::new("/home/a/My Folder"))
     }
 
     #[track_caller]
@@ -233,6 +252,7 @@ mod tests {
             cpus: Some(0.5),
             subnet: Some(name("10.77.5.0/24")),
             base_image: "file:5".to_owned(),
+            cache_limit: Bytes::mebibytes(5 << 10),
             ..defaults()
         };
         let none = Flags::default;
@@ -253,7 +273,9 @@ mod tests {
         let subnet = flags().subnet;
         check(Flags { subnet, ..none() }, file(), &Settings { subnet, ..from_file.clone() });
         let image = Flags { base_image: flags().base_image, ..none() };
-        check(image, file(), &Settings { base_image: "flag:7".to_owned(), ..from_file });
+        check(image, file(), &Settings { base_image: "flag:7".to_owned(), ..from_file.clone() });
+        let cache = Flags { cache_limit: flags().cache_limit, ..none() };
+        check(cache, file(), &Settings { cache_limit: Bytes::mebibytes(7 << 10), ..from_file });
         let with_file = resolve(flags(), file()).unwrap();
         assert_eq!(with_file, resolve(flags(), LabFile::default()).unwrap(), "nothing of the file is left");
     }
@@ -268,6 +290,7 @@ mod tests {
             told(Flags { subnet: Some(name("8.8.8.0/24")), ..Flags::default() }),
             told(Flags { prefix: Some(name(&"x".repeat(63))), ..Flags::default() }),
             told(Flags { base_image: Some("a b".to_owned()), ..Flags::default() }),
+            told(Flags { cache_limit: Some(Bytes::mebibytes(12)), ..Flags::default() }),
         ];
         insta::assert_snapshot!(all.join("\n"));
     }
@@ -317,6 +340,19 @@ mod tests {
         }
         let without = Settings::load(Flags::default(), &top.join("home"), None).unwrap();
         assert_eq!((without.lab.as_str(), without.nodes), ("home", None));
+    }
+
+    #[test]
+    fn images_are_found_with_and_without_a_file() {
+        let (_dir, top) = tree(&["home/repo/images/web/Dockerfile", "home/repo/deep/images/a/Dockerfile"]);
+        let images = |cwd: &str| {
+            let settings = Settings::load(Flags::default(), &top.join(cwd), None).unwrap();
+            settings.images.iter().map(|spec| spec.key.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(images("home/repo"), ["web"]);
+        assert_eq!(images("home/repo/deep"), ["a"]);
+        fs::write(&top.join("home/repo/lab.toml"), "[images.x]\npull = \"x\"", fs::Access::Public).unwrap();
+        assert_eq!(images("home/repo/deep"), ["web", "x"]);
     }
 
     #[test]

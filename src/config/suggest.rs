@@ -29,9 +29,18 @@ pub(super) fn mistaken(key: &str, value: &DeValue<'_>) -> Option<String> {
         ("nodes" | "cpus" | "version", DeValue::String(text)) if text.parse::<f64>().is_ok() => {
             Some(format!("write {text} without quotes"))
         }
-        ("memory", DeValue::Integer(_)) => Some("write it with its unit, such as \"2GiB\"".to_owned()),
+        ("base", DeValue::String(_)) => Some("`base` stands under `[image]`".to_owned()),
+        ("memory" | "limit", DeValue::Integer(_)) => {
+            Some("write it with its unit, such as \"2GiB\"".to_owned())
+        }
         _ => None,
     }
+}
+
+/// Returns where a key belongs that stands in a table whose name is almost the same.
+pub(super) fn misplaced(table: &str, key: &str, value: &DeValue<'_>) -> Option<String> {
+    let is_image = table == "image" && matches!(value, DeValue::Table(_));
+    is_image.then(|| format!("did you mean `[images.{key}]`?"))
 }
 
 /// Returns whether a table has this key.

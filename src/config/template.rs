@@ -13,17 +13,31 @@ mod tests {
     use camino::Utf8Path;
 
     use super::*;
-    use crate::config::file::KEYS;
-    use crate::config::{DEFAULT_BASE_IMAGE, DEFAULT_PREFIX, LabFile, Provider, parse};
+    use crate::config::file::{KEYS, ONE_IMAGE, is_table};
+    use crate::config::{DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_PREFIX, LabFile, Provider, parse};
 
     fn written() -> String {
         render(&LabName::parse("web").unwrap(), 5)
     }
 
     fn is_example(line: &str) -> bool {
-        line.strip_prefix("# ")
-            .and_then(|line| line.split_once(" = "))
-            .is_some_and(|(key, _)| !key.contains(' '))
+        let is_setting = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        let is_table = |line: &str| line.starts_with('[') && line.ends_with(']');
+        line.strip_prefix("# ").is_some_and(|line| is_setting(line) || is_table(line))
+    }
+
+    /// Returns every key with the table that it stands in.
+    fn keys_of_tables(text: &str) -> Vec<(&str, &str)> {
+        let mut table = "";
+        let mut found = Vec::new();
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                table = if name.starts_with("images.") { ONE_IMAGE } else { name };
+            } else if let Some((key, _)) = line.split_once(" = ") {
+                found.push((table, key));
+            }
+        }
+        found
     }
 
     #[track_caller]
@@ -42,7 +56,7 @@ mod tests {
     fn the_page_on_configuration_names_every_key() {
         let page = include_str!("../../docs/configuration.md");
         for (table, keys) in KEYS {
-            for key in keys.iter().filter(|key| !KEYS.iter().any(|(table, _)| table == *key)) {
+            for key in keys.iter().filter(|key| !is_table(table, key)) {
                 let row =
                     if table.is_empty() { format!("| `{key}` |") } else { format!("| `{table}.{key}` |") };
                 assert!(page.contains(&row), "{row}");
@@ -64,12 +78,12 @@ mod tests {
         assert_eq!(file.provider, Some(Provider::default()));
         assert_eq!(file.node.prefix.unwrap().as_str(), DEFAULT_PREFIX);
         assert_eq!(file.image.base.unwrap(), DEFAULT_BASE_IMAGE);
-        let keys: Vec<&str> =
-            text.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key).collect();
+        assert_eq!(file.cache.limit, Some(DEFAULT_CACHE_LIMIT));
+        let set = keys_of_tables(&text);
         for (table, known) in KEYS {
-            assert!(table.is_empty() || text.contains(&format!("\n[{table}]\n")), "`{table}` is missing");
-            let values = known.iter().filter(|key| !KEYS.iter().any(|(table, _)| table == *key));
-            values.for_each(|key| assert!(keys.contains(key), "`{key}` is missing"));
+            for key in known.iter().filter(|key| !is_table(table, key)) {
+                assert!(set.contains(&(table, key)), "`{key}` of `{table}` is missing");
+            }
         }
     }
 }
