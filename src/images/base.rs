@@ -1,16 +1,20 @@
-//! Where the base of a node's image comes from: made before, in the engine, from its registry, or
+//! Where the base of a node's image comes from: in the engine, in the cache, from its registry, or
 //! made from Debian packages, so that a machine that reaches a package mirror and no registry will do.
 
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::cache::Cache;
+use super::load;
 use super::node::Error;
-use super::recipe;
+use super::record::{Origin, Record};
+use super::{export, recipe};
 use crate::docker::Engine;
 use crate::exec::{self, Cmd};
 use crate::fs;
-use crate::progress::Step;
+use crate::model::image::{Digest, ImageName};
+use crate::progress::{Progress, Step};
 
 /// The base that is also made from packages where it cannot be pulled.
 pub(super) const DEFAULT: &str = "debian:bookworm-slim";
@@ -40,13 +44,59 @@ pub(super) async fn find(engine: &Engine, wanted: &str) -> Result<Option<Base>, 
     Ok(None)
 }
 
-/// Fetches the base from its registry, or makes it.
+/// Takes the base out of the cache, fetches it from its registry, or makes it. What was fetched or made
+/// is kept in the cache, for an engine that loses it, and for a machine that has nothing else.
 pub(super) async fn obtain(
     engine: &Engine,
     wanted: &str,
-    cache: &Utf8Path,
+    cache: &Cache,
+    workshop: &Utf8Path,
     step: &Step,
 ) -> Result<Base, Error> {
+    let key = if wanted == DEFAULT { made_name() } else { wanted.to_owned() };
+    if let Some(record) = cache.find(&Origin::Base { key: key.clone() }.key())? {
+        step.change(format!("taking {} out of the cache", record.name));
+        load::give(engine, cache, &record).await?;
+    }
+    if let Some(base) = find(engine, wanted).await? {
+        return Ok(base);
+    }
+    let base = fetch(engine, wanted, workshop, step).await?;
+    step.change(format!("keeping {} in the cache", base.name));
+    keep(engine, cache, key, &base, step).await?;
+    Ok(base)
+}
+
+/// Sees to it that the cache has what nodes boot from, if the engine has it.
+pub async fn keep_base(
+    engine: &Engine,
+    cache: &Cache,
+    wanted: &str,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let key = if wanted == DEFAULT { made_name() } else { wanted.to_owned() };
+    let Some(base) = find(engine, wanted).await? else { return Ok(()) };
+    if cache.find(&Origin::Base { key: key.clone() }.key())?.is_some() {
+        return Ok(());
+    }
+    let step = progress.begin("cache", format!("taking {} from the engine", base.name));
+    keep(engine, cache, key, &base, &step).await?;
+    step.done(format!("{} is in the cache", base.name));
+    Ok(())
+}
+
+async fn keep(engine: &Engine, cache: &Cache, key: String, base: &Base, step: &Step) -> Result<(), Error> {
+    let Ok(id) = Digest::parse(&base.id) else { return Ok(()) };
+    let Ok(name) = ImageName::parse(&base.name) else { return Ok(()) };
+    let _lock = cache.share()?;
+    let mut images = export::from_engine(cache.store(), engine, &[id], step).await?;
+    if let Some(image) = images.remove(&id) {
+        cache.save(&Record::new(Origin::Base { key }, name, image.manifest, image.config))?;
+    }
+    Ok(())
+}
+
+async fn fetch(engine: &Engine, wanted: &str, workshop: &Utf8Path, step: &Step) -> Result<Base, Error> {
     step.change(format!("pulling {wanted}"));
     let pulled = tokio::time::timeout(PULL_LIMIT, engine.pull_image(wanted)).await;
     match pulled {
@@ -56,15 +106,15 @@ pub(super) async fn obtain(
         Err(_) if wanted != DEFAULT => return Err(Error::PullHangs { name: wanted.to_owned() }),
         Ok(Err(_)) | Err(_) => {
             step.change(format!("{wanted} cannot be pulled here"));
-            make(engine, cache, step).await?;
+            make(engine, workshop, step).await?;
         }
     }
     find(engine, wanted).await?.ok_or_else(|| Error::Vanished { name: wanted.to_owned() })
 }
 
-async fn make(engine: &Engine, cache: &Utf8Path, step: &Step) -> Result<(), Error> {
+async fn make(engine: &Engine, workshop: &Utf8Path, step: &Step) -> Result<(), Error> {
     step.change("making the base from Debian packages (about a minute)");
-    let work = Workshop::open(cache).await?;
+    let work = Workshop::open(workshop).await?;
     // Another `lab` may have made it while we waited for the workshop.
     if engine.image_id(&made_name()).await?.is_none() {
         let archive = work.folder.join("base.tar");

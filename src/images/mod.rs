@@ -1,7 +1,25 @@
-//! Images that `lab` makes: so far, the one that nodes boot from.
+//! The image that nodes boot from, and the images that are loaded on them: where they come from, and the
+//! cache that keeps them.
 
+pub mod archive;
 mod base;
+pub mod build;
+mod cache;
+pub mod export;
+pub mod load;
+pub mod lock_file;
+mod make_error;
 mod node;
+pub mod pull;
 mod recipe;
+mod record;
+mod sources;
+mod verify;
 
+pub use base::keep_base;
+pub use cache::{Cache, Entry, Swept};
+pub use make_error::Error as MakeError;
 pub use node::{Error, NodeImage, ensure};
+pub use record::{ArchiveFile, Origin, Record, Uses};
+pub use sources::{Look, Sources, State};
+pub use verify::{Verified, verify};

@@ -2,10 +2,11 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{base, recipe};
-use crate::docker::{self, Build, Engine, Labels};
+use super::cache::Cache;
+use super::{base, export, load, recipe};
+use crate::docker::{self, Build, BuildContext, Engine, Labels};
 use crate::progress::Progress;
-use crate::{exec, fs};
+use crate::{exec, fs, oci};
 
 const REPOSITORY: &str = "lab/node";
 
@@ -15,6 +16,12 @@ pub enum Error {
     Docker(#[from] docker::Error),
     #[error(transparent)]
     File(#[from] fs::Error),
+    #[error(transparent)]
+    Store(#[from] oci::Error),
+    #[error(transparent)]
+    Export(#[from] export::Error),
+    #[error(transparent)]
+    Load(#[from] load::Error),
     #[error("could not pull the base image `{name}`")]
     Pull { name: String, source: docker::Error },
     #[error("the registry of the base image `{name}` does not answer")]
@@ -32,6 +39,8 @@ impl Error {
         match self {
             Self::Docker(source) => source.hint(),
             Self::File(source) => source.hint(),
+            Self::Store(source) => source.hint(),
+            Self::Export(source) => source.hint(),
             Self::Pull { .. } | Self::PullHangs { .. } => {
                 Some("check the name and the network, or leave `image.base` out of lab.toml".to_owned())
             }
@@ -43,7 +52,7 @@ impl Error {
                 Some("neither an image registry nor a Debian package mirror could be used: check the network".to_owned())
             }
             Self::Vanished { .. } => Some("run the command again".to_owned()),
-            Self::Workshop { .. } => None,
+            Self::Load(_) | Self::Workshop { .. } => None,
         }
     }
 }
@@ -52,8 +61,9 @@ impl Error {
 pub struct NodeImage<'a> {
     pub base: Option<&'a str>,
     pub labd: &'a [u8],
+    pub cache: &'a Cache,
     /// Where large intermediate files may lie.
-    pub cache: &'a Utf8Path,
+    pub workshop: &'a Utf8Path,
 }
 
 /// Returns the name of the node's image, which the engine has by then.
@@ -69,19 +79,28 @@ pub async fn ensure(engine: &Engine, wanted: &NodeImage<'_>, progress: &Progress
     let step = progress.begin("image", "making the image that nodes boot from");
     let base = match found {
         Some(base) => base,
-        None => base::obtain(engine, base_name, wanted.cache, &step).await?,
+        None => base::obtain(engine, base_name, wanted.cache, wanted.workshop, &step).await?,
     };
     let name = image_name(wanted, &base.id);
     step.change(format!("building {name}"));
     let build = Build {
-        tag: name.clone(),
-        context: recipe::context(wanted.labd),
         args: vec![("BASE".to_owned(), base.name.clone())],
         labels: Labels::from([("lab.image".to_owned(), "node".to_owned())]),
+        ..Build::new(&name, BuildContext::Memory(recipe::context(wanted.labd)))
     };
     engine.build_image(build, |line| step.output(line)).await?;
+    forget_old(engine, &name).await?;
     step.done(format!("built {name} on {}", base.name));
     Ok(name)
+}
+
+/// Removes the images that nodes booted from before. Those that a node still has stay.
+async fn forget_old(engine: &Engine, current: &str) -> Result<(), docker::Error> {
+    let is_old = |name: &String| name.starts_with(&format!("{REPOSITORY}:")) && name != current;
+    for name in engine.images().await?.iter().flat_map(|image| &image.names).filter(|name| is_old(name)) {
+        engine.remove_image(name).await?;
+    }
+    Ok(())
 }
 
 fn image_name(wanted: &NodeImage<'_>, base_id: &str) -> String {
