@@ -9,7 +9,7 @@ mod linux {
     use anyhow::Context;
     use lab::node;
 
-    const USAGE: &str = "usage: labd init | serve | health | version";
+    const USAGE: &str = "usage: labd init | serve | health | fill | version";
 
     #[expect(clippy::print_stderr, clippy::print_stdout, reason = "this is where labd talks")]
     pub(super) fn main() -> ExitCode {
@@ -19,6 +19,7 @@ mod linux {
             ["init"] => init().map(|never| match never {}),
             ["serve"] => block_on(serve()).map(|()| None),
             ["health"] => block_on(health()).map(Some),
+            ["fill"] => block_on(fill()).map(|()| None),
             ["version"] => Ok(Some(format!("labd {}", env!("CARGO_PKG_VERSION")))),
             _ => {
                 eprintln!("{USAGE}");
@@ -42,7 +43,11 @@ mod linux {
     #[expect(clippy::print_stderr, reason = "it lands in the machine's console")]
     fn init() -> anyhow::Result<Infallible> {
         eprintln!("labd: preparing this node; then systemd takes over, which logs to the journal");
-        Ok(node::init(variable("LAB_SEED").as_deref())?)
+        let (seed, layers) = (variable("LAB_SEED"), variable("LAB_LAYERS"));
+        if let Some(trouble) = node::link_shared_images(layers.as_deref()) {
+            eprintln!("labd: images will be loaded, as the shared ones cannot be used: {trouble}");
+        }
+        Ok(node::init(seed.as_deref())?)
     }
 
     async fn serve() -> anyhow::Result<()> {
@@ -51,6 +56,14 @@ mod linux {
 
     async fn health() -> anyhow::Result<String> {
         Ok(node::health().await?)
+    }
+
+    /// Prints what happens as a JSON object a line.
+    #[expect(clippy::print_stdout, reason = "this is where labd talks")]
+    async fn fill() -> anyhow::Result<()> {
+        let images = variable("LAB_LAYERS").context("LAB_LAYERS is not set")?;
+        let tell = |event: &_| println!("{}", serde_json::to_string(event).unwrap_or_default());
+        Ok(node::fill(&images, tell).await?)
     }
 
     /// One thread is enough for a few requests a second, and keeps labd small.

@@ -10,12 +10,11 @@ use sha2::{Digest, Sha256};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::{chain, usage};
+use super::{DOCKER_DATA, chain, usage};
 use crate::model::{Answer, DockerHealth, EtcdHealth, EtcdRole, NodeConfig, NodeHealth, SystemdHealth};
 use crate::{etcd, http, systemd};
 
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
-const DOCKER_DATA: &str = "/var/lib/docker";
 const ETCD: &str = "127.0.0.1:2379";
 
 /// A service that hangs is down, and must not hide how the others are.

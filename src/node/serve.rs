@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::health::{Probe, Services};
-use super::{apply, chain, init, notify};
+use super::{announce, apply, chain, images, init};
 use crate::model::{NodeConfig, NodeHealth};
 use crate::{fs, http};
 
@@ -50,10 +50,12 @@ pub enum Error {
     Http(#[from] http::Error),
 }
 
-struct Node {
+pub(super) struct Node {
     config: Mutex<Arc<NodeConfig>>,
     /// One change at a time.
     changes: Semaphore,
+    /// One load at a time: a second one begins with what the first has brought.
+    pub(super) loads: Arc<Semaphore>,
     probe: Probe,
 }
 
@@ -62,6 +64,7 @@ impl Node {
         Arc::new(Self {
             config: Mutex::new(Arc::new(config)),
             changes: Semaphore::new(1),
+            loads: Arc::new(Semaphore::new(1)),
             probe: Probe::new(),
         })
     }
@@ -88,7 +91,7 @@ pub async fn serve(notify_socket: Option<&str>) -> Result<(), Error> {
     let config = init::load_config()?.ok_or(Error::NoConfig)?;
     let listener = listen(SOCKET)?;
     if let Some(socket) = notify_socket {
-        notify::ready(socket).map_err(|source| Error::Notify { source })?;
+        announce::ready(socket).map_err(|source| Error::Notify { source })?;
     }
     axum::serve(listener, routes(Node::new(config))).await.map_err(|source| Error::Serve { source })
 }
@@ -116,6 +119,7 @@ fn routes(node: Arc<Node>) -> Router {
         .route("/v1/health", get(answer_health))
         .route("/v1/ready", get(stream_until_ready))
         .route("/v1/config", put(change_config))
+        .route("/v1/images", get(images::answer_list).post(images::answer_load))
         .with_state(node)
 }
 
@@ -168,6 +172,6 @@ async fn change_config(State(node): State<Arc<Node>>, body: Bytes) -> Response {
     }
 }
 
-fn refusal(status: StatusCode, error: &dyn std::error::Error) -> Response {
+pub(super) fn refusal(status: StatusCode, error: &dyn std::error::Error) -> Response {
     (status, Json(json!({ "error": chain(error) }))).into_response()
 }

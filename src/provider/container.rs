@@ -4,21 +4,26 @@
 
 use std::net::SocketAddr;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::OnceCell;
 
 use super::{Error, LabSummary, Limits, Provider, Seen};
 use crate::checkpoint::Checkpoint;
 use found::Listing;
 
-use crate::docker::{ContainerSpec, Engine, Labels, VolumeMount};
+use crate::docker::{Bind, ContainerSpec, Engine, Labels, VolumeMount};
 use crate::fs;
-use crate::images::{self, NodeImage};
+use crate::images::{self, Cache, NodeImage};
+use crate::model::image::{LAYERS_ON_NODE, STORE_ON_NODE, SharedImage};
 use crate::model::{CAPABILITIES, EtcdRole, LabName, NodeName, Seed, Topology};
 use crate::progress::Progress;
 
 mod found;
 mod host;
+mod layers;
+
+use layers::LAYERS;
+pub use layers::prune_layers;
 
 pub const LAB: &str = "lab.name";
 const ID: &str = "lab.id";
@@ -38,6 +43,8 @@ pub struct Containers {
     place: Place,
     image: OnceCell<String>,
     security: OnceCell<Vec<String>>,
+    /// What new nodes find already unpacked.
+    layers: OnceCell<Option<layers::Layers>>,
 }
 
 /// What the provider needs to know of its user.
@@ -49,11 +56,13 @@ pub struct Place {
     /// The program that nodes boot with.
     pub labd: Utf8PathBuf,
     pub cache: Utf8PathBuf,
+    /// The store that nodes load their images from.
+    pub store: Utf8PathBuf,
 }
 
 impl Containers {
     pub fn new(engine: Engine, place: Place) -> Self {
-        Self { engine, place, image: OnceCell::new(), security: OnceCell::new() }
+        Self { engine, place, image: OnceCell::new(), security: OnceCell::new(), layers: OnceCell::new() }
     }
 
     pub fn engine(&self) -> &Engine {
@@ -63,22 +72,42 @@ impl Containers {
     async fn image(&self, progress: &Progress) -> Result<&String, Error> {
         let make = async || {
             let labd = fs::read(&self.place.labd).map_err(images::Error::from)?;
-            let wanted =
-                NodeImage { base: self.place.base.as_deref(), labd: &labd, cache: &self.place.cache };
+            let cache = Cache::at(&self.place.store);
+            // Nodes see it from their birth on, also if images come later.
+            cache.ensure().map_err(images::Error::from)?;
+            let workshop = &self.place.cache;
+            let wanted = NodeImage { base: self.place.base.as_deref(), labd: &labd, cache: &cache, workshop };
             images::ensure(&self.engine, &wanted, progress).await
         };
         Ok(self.image.get_or_try_init(make).await?)
     }
 
     async fn security(&self) -> Result<Vec<String>, Error> {
-        let options = async || {
-            let has_apparmor = self.engine.facts().await?.has_apparmor;
-            // A nested engine joins keyrings, which Docker's own filter forbids.
-            let mut options = vec!["seccomp=unconfined".to_owned()];
-            options.extend(has_apparmor.then(|| "apparmor=unconfined".to_owned()));
-            Ok::<_, Error>(options)
+        self.security.get_or_try_init(|| security(&self.engine)).await.cloned()
+    }
+
+    /// Returns the store, if the engine sees the files of this host.
+    fn store(&self) -> Option<&Utf8Path> {
+        (self.engine.is_local() && self.place.store.exists()).then_some(&self.place.store)
+    }
+
+    /// Unpacks images once for all nodes, where that can be done.
+    async fn share_layers(&self, images: &[SharedImage], progress: &Progress) -> Result<(), Error> {
+        let Some(store) = self.store().filter(|_| !images.is_empty()) else { return Ok(()) };
+        let image = self.image(progress).await?;
+        let ensure = || layers::ensure(&self.engine, store, image, images, progress);
+        self.layers.get_or_try_init(ensure).await.map(drop)
+    }
+
+    /// Returns what a node is given of the shared layers. One that has data of its own keeps the volume
+    /// that its links lead to, and gets no images.
+    async fn layers_for(&self, lab: &LabName, data: &str) -> Result<Option<layers::Layers>, Error> {
+        let volumes = self.engine.volumes(&format!("{LAB}={lab}")).await?;
+        let Some(old) = volumes.into_iter().find(|volume| volume.name == data) else {
+            return Ok(self.layers.get().cloned().flatten());
         };
-        self.security.get_or_try_init(options).await.cloned()
+        let volume = old.labels.get(LAYERS).cloned();
+        Ok(volume.map(|volume| layers::Layers { volume, images: Vec::new() }))
     }
 
     async fn list(&self, label: &str) -> Result<Listing, Error> {
@@ -126,7 +155,12 @@ impl Provider for Containers {
         Ok(found::summaries(&self.list(LAB).await?))
     }
 
-    async fn prepare(&self, topology: &Topology, progress: &Progress) -> Result<(), Error> {
+    async fn prepare(
+        &self,
+        topology: &Topology,
+        images: &[SharedImage],
+        progress: &Progress,
+    ) -> Result<(), Error> {
         if self.engine.is_local() {
             host::check_capabilities()?;
         }
@@ -143,6 +177,8 @@ impl Provider for Containers {
             self.engine.create_network(&network_name(&topology.lab), topology.subnet, &labels).await?;
         }
         Checkpoint::NetworkMade.reached();
+        self.share_layers(images, progress).await?;
+        Checkpoint::LayersShared.reached();
         Ok(())
     }
 
@@ -152,9 +188,10 @@ impl Provider for Containers {
         let volume = |(suffix, target): (&str, &str)| VolumeMount {
             volume: format!("{name}-{suffix}"),
             target: target.to_owned(),
+            is_read_only: false,
         };
         let seed_json = serde_json::to_string(seed).expect("a seed is plain data");
-        let spec = ContainerSpec {
+        let mut spec = ContainerSpec {
             hostname: config.node.to_string(),
             image: self.image(&Progress::silent()).await?.clone(),
             labels: self.labels(seed),
@@ -163,11 +200,19 @@ impl Provider for Containers {
             address: config.address,
             published_port: SSH_PORT,
             volumes: VOLUMES.map(volume).into(),
+            binds: self.store().map(bind_store).into_iter().collect(),
             limits,
             capabilities: CAPABILITIES.map(|(name, _)| name.to_owned()).into(),
             security: self.security().await?,
             name,
         };
+        if let Some(layers) = self.layers_for(&config.lab, &spec.volumes[0].volume).await? {
+            let json = serde_json::to_string(&layers.images).expect("images are plain data");
+            spec.env.push(format!("LAB_LAYERS={json}"));
+            spec.labels.insert(LAYERS.to_owned(), layers.volume.clone());
+            let target = LAYERS_ON_NODE.to_owned();
+            spec.volumes.push(VolumeMount { volume: layers.volume, target, is_read_only: true });
+        }
         match self.engine.create_container(&spec).await {
             // Made by an earlier `lab` that ended before it could start it.
             Err(error) if error.is_conflict() => {
@@ -224,6 +269,18 @@ impl Provider for Containers {
     async fn console(&self, lab: &LabName, node: &NodeName, lines: u32) -> Result<String, Error> {
         Ok(self.engine.container_log(&machine_name(lab, node), lines).await?)
     }
+}
+
+fn bind_store(store: &Utf8Path) -> Bind {
+    Bind { source: store.to_string(), target: STORE_ON_NODE.to_owned() }
+}
+
+async fn security(engine: &Engine) -> Result<Vec<String>, Error> {
+    let has_apparmor = engine.facts().await?.has_apparmor;
+    // A nested engine joins keyrings, which Docker's own filter forbids.
+    let mut options = vec!["seccomp=unconfined".to_owned()];
+    options.extend(has_apparmor.then(|| "apparmor=unconfined".to_owned()));
+    Ok(options)
 }
 
 fn machine_name(lab: &LabName, node: &NodeName) -> String {

@@ -8,7 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde::Serialize;
 
 use crate::docker;
+use crate::fs;
 use crate::images;
+use crate::model::image::SharedImage;
 use crate::model::{LabName, NodeName, Seed, Subnet, Topology};
 use crate::progress::Progress;
 
@@ -20,6 +22,10 @@ pub enum Error {
     Docker(#[from] docker::Error),
     #[error(transparent)]
     Image(#[from] images::Error),
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    #[error("could not lock `{path}`")]
+    Turn { path: camino::Utf8PathBuf, source: std::io::Error },
     #[error("this host does not allow {missing}, which nodes need")]
     Capability { missing: String },
     #[error("the network `{wanted}` overlaps {other}")]
@@ -31,6 +37,8 @@ impl Error {
         match self {
             Self::Docker(source) => source.hint(),
             Self::Image(source) => source.hint(),
+            Self::File(source) => source.hint(),
+            Self::Turn { .. } => None,
             Self::Capability { .. } => Some(
                 "the Docker engine runs inside something that keeps these rights back; give them to it, or use another host"
                     .to_owned(),
@@ -115,8 +123,14 @@ pub trait Provider {
     /// Finds all labs of this host.
     async fn labs(&self) -> Result<Vec<LabSummary>, Error>;
 
-    /// Makes what all nodes share: network and image. Checks before it touches anything.
-    async fn prepare(&self, topology: &Topology, progress: &Progress) -> Result<(), Error>;
+    /// Makes what all nodes share: network, the image that they boot from and, where it can, the layers
+    /// of `images`. Checks before it touches anything.
+    async fn prepare(
+        &self,
+        topology: &Topology,
+        images: &[SharedImage],
+        progress: &Progress,
+    ) -> Result<(), Error>;
 
     /// Makes a node's machine, with the data of its former life if there is any, and does not start it.
     async fn create(&self, seed: &Seed, limits: Limits) -> Result<(), Error>;

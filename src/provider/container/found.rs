@@ -130,8 +130,11 @@ mod tests {
     }
 
     fn listing() -> Listing {
-        let volume =
-            |name: &str, lab: &str, node: &str| Volume { name: name.to_owned(), labels: labels(lab, node) };
+        let volume = |name: &str, lab: &str, node: &str| Volume {
+            name: name.to_owned(),
+            labels: labels(lab, node),
+            made: String::new(),
+        };
         Listing {
             containers: vec![
                 container("web", "core-01", ContainerState::Running),
