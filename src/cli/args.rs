@@ -7,10 +7,10 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::{
-    complete, completions, cp, doctor, down, env, exec, halt, init, logs, ls, ssh, ssh_config, status, up,
-    validate,
+    complete, completions, cp, doctor, down, env, exec, halt, images, init, logs, ls, reload_images, ssh,
+    ssh_config, status, up, validate,
 };
-use crate::model::LabName;
+use crate::model::{Bytes, LabName};
 
 /// Reproduce a highly available cluster on this machine: real nodes with systemd, Docker and etcd
 #[derive(Debug, Parser)]
@@ -50,6 +50,9 @@ pub struct Global {
     /// Show what tools print on the way
     #[arg(short, long, global = true, env = "LAB_VERBOSE")]
     pub verbose: bool,
+    /// Drop images that no lab uses when the cache grows beyond this size, as in 20GiB
+    #[arg(long, global = true, env = "LAB_CACHE_LIMIT", value_name = "SIZE")]
+    pub cache_limit: Option<Bytes>,
     /// Use the Docker engine at this address instead of the one that DOCKER_HOST names
     #[arg(long, global = true, env = "LAB_DOCKER_HOST", value_name = "URL")]
     pub docker_host: Option<String>,
@@ -110,6 +113,10 @@ pub enum Verb {
     Cp(cp::Args),
     /// Show the journal of a node
     Logs(logs::Args),
+    /// Look at the lab's images, and at the cache that keeps them
+    Images(images::Args),
+    /// Make again what changed of the images, and bring it to all nodes
+    ReloadImages(reload_images::Args),
     /// Shut nodes down and keep all that is in them
     #[command(visible_alias = "stop")]
     Halt(halt::Args),

@@ -8,10 +8,12 @@ use super::ui::Ui;
 use crate::checkpoint::Checkpoint;
 use crate::config::{self, Dirs, Flags, Lock, LockError, Settings, StateDir};
 use crate::docker::Engine;
-use crate::ops::Lab;
+use crate::images::{Cache, Sources};
+use crate::ops::{Images, Lab};
 use crate::progress::Progress;
 use crate::provider::Provider;
 use crate::provider::container::{Containers, Place};
+use crate::registry;
 use crate::wait::Stop;
 
 pub struct Context {
@@ -28,12 +30,39 @@ pub struct Bench {
     pub provider: Containers,
     pub progress: Progress,
     pub labd: Utf8PathBuf,
+    pub images: Images,
 }
 
 impl Bench {
     pub fn lab(&self) -> Lab<'_, Containers> {
         let files = StateDir::new(&self.settings.project, &self.settings.lab);
-        Lab { provider: &self.provider, settings: &self.settings, files, progress: &self.progress }
+        Lab {
+            provider: &self.provider,
+            settings: &self.settings,
+            files,
+            progress: &self.progress,
+            images: &self.images,
+        }
+    }
+}
+
+/// The cache, and the images of the lab in this folder, without anything that a node needs.
+pub struct Shelf {
+    pub settings: Settings,
+    pub images: Images,
+    pub progress: Progress,
+}
+
+impl Shelf {
+    pub fn sources(&self) -> Sources<'_> {
+        Sources {
+            cache: &self.images.cache,
+            engine: self.images.engine.as_ref(),
+            registries: &self.images.registries,
+            project: &self.settings.project,
+            lab: &self.settings.lab,
+            progress: &self.progress,
+        }
     }
 }
 
@@ -47,7 +76,12 @@ impl Context {
     }
 
     pub fn flags(&self) -> Flags {
-        Flags { lab: self.global.lab.clone(), file: self.global.file.clone(), ..Flags::default() }
+        Flags {
+            lab: self.global.lab.clone(),
+            file: self.global.file.clone(),
+            cache_limit: self.global.cache_limit,
+            ..Flags::default()
+        }
     }
 
     pub fn settings(&self, flags: Flags) -> Result<Settings, config::Error> {
@@ -81,8 +115,35 @@ impl Context {
         let settings = self.settings(flags)?;
         let labd = self.labd()?;
         let place = self.place(&settings.project, Some(settings.base_image.clone()))?;
-        let provider = Containers::new(self.engine().await?, place);
-        Ok(Bench { settings, provider, progress: self.ui.progress(), labd })
+        let engine = self.engine().await?;
+        let images = self.images(Some(engine.clone()));
+        let provider = Containers::new(engine, place);
+        Ok(Bench { settings, provider, progress: self.ui.progress(), labd, images })
+    }
+
+    /// Opens the cache for the lab of this folder; an engine is used if one answers.
+    pub async fn shelf(&self) -> anyhow::Result<Shelf> {
+        let settings = self.settings(self.flags())?;
+        let images = self.images(self.engine().await.ok());
+        Ok(Shelf { settings, images, progress: self.ui.progress() })
+    }
+
+    /// Drops what no lab uses if the cache has grown beyond its limit. Another command that uses the cache
+    /// now may do it when it ends.
+    pub async fn make_room(&self, bench: &Bench) {
+        self.make_room_in(&bench.settings, &bench.images).await;
+    }
+
+    pub async fn make_room_in(&self, settings: &Settings, images: &Images) {
+        let (cache, limit) = (images.cache.clone(), settings.cache_limit.get());
+        let swept = tokio::task::spawn_blocking(move || cache.keep_within(limit)).await;
+        match swept {
+            Ok(Ok(Some(swept))) if !swept.images.is_empty() => {
+                let names: Vec<String> = swept.images.iter().map(ToString::to_string).collect();
+                self.ui.say(&format!("the cache was full; dropped {}", names.join(", ")));
+            }
+            _ => {}
+        }
     }
 
     pub fn place(&self, project: &Utf8Path, base: Option<String>) -> anyhow::Result<Place> {
@@ -91,7 +152,14 @@ impl Context {
             base,
             labd: self.labd()?,
             cache: self.dirs.cache().to_owned(),
+            store: self.dirs.store(),
         })
+    }
+
+    /// Opens the user's cache of images.
+    pub fn images(&self, engine: Option<Engine>) -> Images {
+        let cache = Cache::at(&self.dirs.store());
+        Images { cache, engine, registries: registry::Client::new(self.dirs.docker_config()) }
     }
 
     /// Returns where labd is: beside this very program, unless told.

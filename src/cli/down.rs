@@ -25,6 +25,8 @@ impl Args {
         let removal = ops::removal(&lab).await?;
         let name = &bench.settings.lab;
         if removal.is_nothing() {
+            // It may have had images all the same.
+            bench.images.cache.forget_uses(&bench.settings.project, name).map_err(ops::Error::from)?;
             context.ui.say(&format!("there is no lab {name}; nothing to do"));
             return Ok(Exit::Done);
         }

@@ -68,9 +68,11 @@ impl Exit {
         use ops::Error as E;
         Some(match error {
             E::Interrupted => Self::Interrupted,
-            E::NoLab { .. } | E::NoNode { .. } => Self::NotFound,
+            E::NoLab { .. } | E::NoNode { .. } | E::NoImage { .. } => Self::NotFound,
             E::Silent { .. } | E::NotServing { .. } => Self::TimedOut,
             E::Name(_)
+            | E::ImageName(_)
+            | E::NotPulled { .. }
             | E::Subnet(_)
             | E::OtherPrefix { .. }
             | E::BadCopy { .. }

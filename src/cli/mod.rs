@@ -7,6 +7,7 @@ mod exit;
 mod hint;
 mod table;
 mod ui;
+mod watch;
 
 mod completions;
 mod cp;
@@ -15,9 +16,11 @@ mod down;
 mod env;
 mod exec;
 mod halt;
+mod images;
 mod init;
 mod logs;
 mod ls;
+mod reload_images;
 mod ssh;
 mod ssh_config;
 mod status;
@@ -74,6 +77,8 @@ async fn run(args: Args, ui: &ui::Ui) -> anyhow::Result<Exit> {
         Verb::Doctor(doctor) => doctor.run(&context).await,
         Verb::Init(init) => init.run(&context),
         Verb::Validate(validate) => validate.run(&context),
+        Verb::Images(images) => images.run(&context).await,
+        Verb::ReloadImages(reload) => reload.run(&context).await,
         Verb::Env(env) => env.run(&context).await,
         Verb::SshConfig(ssh_config) => ssh_config.run(&context).await,
         Verb::Completions(completions) => completions.run(&context),

@@ -61,6 +61,7 @@ impl Ui {
     fn plain(&self, event: &Event) -> Option<String> {
         let Event { subject, text, .. } = event;
         match event.kind {
+            Kind::Advanced => None,
             Kind::Output if !self.verbose => None,
             Kind::Output => Some(format!("{subject}  | {text}")),
             Kind::Done => Some(format!("{subject}  {text} ({})", seconds(event.elapsed_ms))),
@@ -85,7 +86,7 @@ impl Ui {
                 line.set_message(text.clone());
                 line.enable_steady_tick(Duration::from_millis(80));
             }
-            Kind::Changed => line.set_message(text.clone()),
+            Kind::Changed | Kind::Advanced => line.set_message(text.clone()),
             Kind::Output if self.verbose => drop(self.live.lines.println(format!("  | {text}"))),
             Kind::Output => {}
             Kind::Done | Kind::Failed | Kind::Note => {

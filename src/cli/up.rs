@@ -1,6 +1,6 @@
 //! `lab up`
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -89,6 +89,7 @@ impl Args {
             self.say_how_to_go_on(context, &bench, &error);
             return Err(error.into());
         }
+        context.make_room(&bench).await;
         let took = since.elapsed().as_secs_f32();
         context.ui.say(&format!(
             "lab {} is up with {} after {took:.1} s",
@@ -103,15 +104,27 @@ impl Args {
         Ok(Exit::Done)
     }
 
-    /// Carries the plan out, with another network if one that was free is taken in the meantime.
+    /// Carries the plan out. If a network that was free is taken in the meantime, another one is chosen; if
+    /// a machine that was there is removed, it is made again.
     async fn apply(&self, context: &Context, bench: &Bench, mut plan: Plan) -> Result<(), Error> {
-        const TRIES: usize = 5;
-        for _ in 1..TRIES {
-            match ops::apply(&bench.lab(), plan, &bench.labd, &context.stop).await {
-                Err(error) if error.is_subnet_race() && bench.settings.subnet.is_none() => {
-                    plan = ops::plan(&bench.lab(), &bench.labd).await?;
-                }
-                end => return end.map(drop),
+        const TRIES: u32 = 6;
+        for number in 1..TRIES {
+            let nodes = plan.nodes_that_ran();
+            let applied = ops::apply(&bench.lab(), plan, &bench.labd, &context.stop).await;
+            let Err(error) = applied else { return Ok(()) };
+            if error.is_subnet_race() && bench.settings.subnet.is_none() {
+                // The engine gives a network away before it lists it.
+                tokio::time::sleep(Duration::from_millis(100) * number).await;
+                plan = ops::plan(&bench.lab(), &bench.labd).await?;
+                continue;
+            }
+            let Some(node) = error.died().filter(|node| nodes.contains(node)).cloned() else {
+                return Err(error);
+            };
+            // An earlier `down` that was killed may have had the engine remove it.
+            plan = ops::plan(&bench.lab(), &bench.labd).await?;
+            if !plan.makes(&node) {
+                return Err(error);
             }
         }
         ops::apply(&bench.lab(), plan, &bench.labd, &context.stop).await.map(drop)

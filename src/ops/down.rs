@@ -60,5 +60,6 @@ pub async fn down<P: Provider>(lab: &Lab<'_, P>, removal: &Removal) -> Result<()
     Checkpoint::NetworkRemoved.reached();
     // The keys go last: as long as nodes exist, they are the way in.
     lab.files.remove()?;
+    lab.images.cache.forget_uses(&lab.settings.project, name)?;
     Ok(())
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::config::{NoFolder, StateError};
+use crate::model::image::BadImageName;
 use crate::model::{BadName, BadSubnet, LabName, NoFreeSubnet, NodeName};
-use crate::{etcd, exec, fs, http, provider, ssh};
+use crate::{etcd, exec, fs, http, images, oci, provider, ssh};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,11 +22,23 @@ pub enum Error {
     #[error(transparent)]
     Name(#[from] BadName),
     #[error(transparent)]
+    ImageName(#[from] BadImageName),
+    #[error(transparent)]
     Subnet(#[from] BadSubnet),
     #[error(transparent)]
     NoFreeSubnet(#[from] NoFreeSubnet),
     #[error(transparent)]
     Command(#[from] exec::Error),
+    #[error(transparent)]
+    Image(#[from] images::MakeError),
+    #[error(transparent)]
+    Store(#[from] oci::Error),
+    #[error(transparent)]
+    Base(#[from] images::Error),
+    #[error("the image `{image}` does not come from a registry")]
+    NotPulled { image: String },
+    #[error("the lab `{lab}` has no image `{image}`; it has {images}")]
+    NoImage { image: String, lab: LabName, images: String },
     #[error("could not {what} `{node}`")]
     Node { node: NodeName, what: &'static str, source: Box<Error> },
     #[error("`{node}` ended while it booted; its last words were:{console}")]
@@ -72,6 +85,12 @@ impl Error {
             Self::Ssh(source) => source.hint(),
             Self::File(source) => source.hint(),
             Self::State(source) => source.hint(),
+            Self::NotPulled { image } => {
+                Some(format!("`lab images build {image}` makes it again if it changed"))
+            }
+            Self::Image(source) => source.hint(),
+            Self::Store(source) => source.hint(),
+            Self::Base(source) => source.hint(),
             Self::Folder(source) => Some(source.hint()),
             Self::Members { source } => source.hint(),
             Self::Node { source, .. } => source.hint(),
@@ -102,6 +121,15 @@ impl Error {
     /// Returns whether another lab took the addresses that were chosen for this one.
     pub fn is_subnet_race(&self) -> bool {
         matches!(self, Self::Provider(provider::Error::Docker(error)) if error.is_subnet_taken())
+    }
+
+    /// Returns the node that ended while it booted, if that is all that went wrong.
+    pub fn died(&self) -> Option<&NodeName> {
+        match self {
+            Self::Died { node, .. } => Some(node),
+            Self::Node { source, .. } => source.died(),
+            _ => None,
+        }
     }
 
     /// Names the node that an error is about.

@@ -1,11 +1,15 @@
 //! A connection to one node, kept for the length of a command: ssh, and labd through it.
 
+use std::io;
 use std::time::Duration;
 
+use futures_util::Stream;
+use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use crate::etcd;
-use crate::http::{self, Connection};
+use crate::http::{self, Bytes, Connection};
+use crate::model::image::{LoadEvent, NodeImage};
 use crate::model::{NodeConfig, NodeHealth, NodeName};
 use crate::ssh::{Identity, Session, Target};
 use crate::wait::{Stop, wait_until};
@@ -81,6 +85,10 @@ impl Link {
     }
 
     fn read_health(&self, reply: &http::Reply) -> Result<NodeHealth, Error> {
+        self.read(reply)
+    }
+
+    fn read<T: DeserializeOwned>(&self, reply: &http::Reply) -> Result<T, Error> {
         let refused = |complaint| Error::LabdRefused { node: self.node.clone(), complaint };
         if !reply.is_success() {
             return Err(refused(reply.text()));
@@ -117,10 +125,45 @@ impl Link {
         }
     }
 
+    /// Lists the images that the node's engine has.
+    pub async fn images(&self) -> Result<Vec<NodeImage>, Error> {
+        let reply = self.ask_labd(async |labd| labd.get("/v1/images").await).await?;
+        self.read(&reply)
+    }
+
+    /// Begins a load of images; see [`crate::model::image::LoadRequest`] for the body.
+    pub async fn load<S>(&self, body: S) -> Result<LoadNews, Error>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + Sync + 'static,
+    {
+        let broken = |source| Error::Labd { node: self.node.clone(), source };
+        let mut labd = Connection::over(self.session.unix(LABD).await?).await.map_err(broken)?;
+        let lines = labd.post_stream("/v1/images", body).await.map_err(broken)?;
+        Ok(LoadNews { node: self.node.clone(), lines })
+    }
+
     /// Reaches etcd as this node does.
     pub async fn etcd(&self) -> Result<etcd::Client, Error> {
         let stream = self.session.tcp("127.0.0.1", 2379).await?;
         etcd::Client::over(stream).await.map_err(|source| Error::Members { source })
+    }
+}
+
+/// What a node tells while it loads images.
+pub struct LoadNews {
+    node: NodeName,
+    lines: http::Lines,
+}
+
+impl LoadNews {
+    pub async fn next(&mut self) -> Result<Option<LoadEvent>, Error> {
+        let line =
+            self.lines.next().await.map_err(|source| Error::Labd { node: self.node.clone(), source })?;
+        let refused = |error: serde_json::Error| Error::LabdRefused {
+            node: self.node.clone(),
+            complaint: error.to_string(),
+        };
+        line.map(|line| serde_json::from_slice(&line)).transpose().map_err(refused)
     }
 }
 

@@ -6,6 +6,7 @@ pub mod doctor;
 mod down;
 mod error;
 mod halt;
+mod images;
 mod keys;
 mod link;
 mod logs;
@@ -23,6 +24,10 @@ pub use copy::{CopyEnd, copy};
 pub use down::{Removal, down, removal};
 pub use error::Error;
 pub use halt::halt;
+pub use images::{
+    CacheRow, ImageRow, Images, Loaded, Pruned, Reload, Reloaded, Size, build, export, import, list,
+    list_cache, prune, pull, reload, why,
+};
 pub use link::Link;
 pub use logs::{LogQuery, logs};
 pub use run::{NodeOutput, run};
@@ -35,6 +40,7 @@ pub struct Lab<'a, P> {
     pub settings: &'a Settings,
     pub files: StateDir,
     pub progress: &'a Progress,
+    pub images: &'a Images,
 }
 
 impl<P: Provider> Lab<'_, P> {

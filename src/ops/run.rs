@@ -1,5 +1,6 @@
 //! `lab exec`: one command on many nodes at once.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use futures_util::future::join_all;
@@ -57,6 +58,16 @@ async fn run_one<P: Provider>(
             Event::Exit(code) => return Ok(code),
         }
     }
+}
+
+/// Connects to nodes that run, all at once.
+pub(super) async fn connect_all<P: Provider>(
+    lab: &Lab<'_, P>,
+    seen: &Seen,
+    nodes: &[NodeName],
+) -> Result<BTreeMap<NodeName, Link>, Error> {
+    let links = nodes.iter().map(async |node| Ok((node.clone(), connect(lab, seen, node).await?)));
+    join_all(links).await.into_iter().collect()
 }
 
 /// Connects to a node that runs.

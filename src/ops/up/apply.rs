@@ -12,6 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::State;
 use crate::exec::Cmd;
 use crate::fs;
+use crate::images::Look;
 use crate::model::{Node, NodeHealth, NodeName, Seed, Topology};
 use crate::progress::Step;
 use crate::provider::{Limits, Provider};
@@ -54,7 +55,7 @@ pub async fn apply<P: Provider>(
     work.remember(&plan.before)?;
     Checkpoint::StateWritten.reached();
     let found = plan.links;
-    until_stopped(stop, work.carry_out(found, plan.wanted.limits)).await
+    until_stopped(stop, work.carry_out(found, plan.images, plan.wanted.limits)).await
 }
 
 /// A plan under way.
@@ -72,9 +73,15 @@ pub(super) type Links = BTreeMap<NodeName, Link>;
 type Steps = BTreeMap<NodeName, Step>;
 
 impl<P: Provider> Work<'_, P> {
-    async fn carry_out(&self, mut links: Links, limits: Limits) -> Result<Vec<NodeHealth>, Error> {
+    async fn carry_out(
+        &self,
+        mut links: Links,
+        looks: Vec<Look>,
+        limits: Limits,
+    ) -> Result<Vec<NodeHealth>, Error> {
+        let mut images = self.lab.make_images(looks, false).await?;
         if self.tasks.iter().any(|task| needs_image_or_network(&task.action)) {
-            self.lab.provider.prepare(self.topology, self.lab.progress).await?;
+            self.lab.provider.prepare(self.topology, &images.shared(), self.lab.progress).await?;
         }
         let mut steps = Steps::new();
         let rejoining = self.nodes_with(|action| matches!(action, Action::RejoinEtcd { .. }));
@@ -94,6 +101,8 @@ impl<P: Provider> Work<'_, P> {
             Checkpoint::NodeRemoved.reached();
         }
         let healths = self.settle(&links, steps).await?;
+        let links = links.iter().map(|(node, link)| (node.clone(), link)).collect();
+        self.lab.load_images(&mut images, &links).await?;
         self.remember(self.topology)?;
         Ok(healths)
     }

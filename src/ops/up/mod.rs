@@ -10,10 +10,12 @@ use futures_util::future::join_all;
 
 use crate::config::State;
 use crate::fs;
+use crate::images::Look;
 use crate::model::{Bytes, EtcdJoin, EtcdRole, MAX_NODES, Node, NodeName, Subnet, Topology, build_id};
 use crate::provider::{self, Limits, Machine, MachineState, Provider, Seen};
 use crate::ssh::Target;
 
+use super::images::Have;
 use super::keys::Keys;
 use super::link::{Link, USER};
 use super::{Error, Lab};
@@ -33,12 +35,24 @@ pub struct Plan {
     links: BTreeMap<NodeName, Link>,
     /// The lab as it was last complete.
     before: Topology,
+    images: Vec<Look>,
 }
 
 impl Plan {
     pub fn removals(&self) -> Vec<&NodeName> {
         let removal = |task: &'_ &Task| matches!(task.action, Action::Remove { .. });
         self.tasks.iter().filter(removal).filter_map(|task| task.action.node()).collect()
+    }
+
+    /// Returns the nodes that were found running and have to be waited for.
+    pub fn nodes_that_ran(&self) -> Vec<NodeName> {
+        let awaited = self.tasks.iter().filter(|task| matches!(task.action, Action::Await { .. }));
+        awaited.filter_map(|task| task.action.node().cloned()).collect()
+    }
+
+    /// Returns whether a node is to be made.
+    pub fn makes(&self, node: &NodeName) -> bool {
+        self.tasks.iter().any(|task| matches!(&task.action, Action::Create { node: made } if made == node))
     }
 
     pub fn node_count(&self) -> usize {
@@ -62,8 +76,25 @@ pub async fn plan<P: Provider>(lab: &Lab<'_, P>, labd: &camino::Utf8Path) -> Res
         limits: limits(lab),
         labd_build: build_id(&fs::read(labd)?),
     };
-    let tasks = plan::plan(&wanted, &seen, &healths);
-    Ok(Plan { tasks, wanted, keys, links, before })
+    let looks = lab.look_at_images().await?;
+    let have = images_of(&looks, &links, &wanted.topology).await;
+    let mut tasks = super::images::plan(&looks, &have);
+    // Images are made before nodes are, and loaded when all of them serve.
+    let loads = tasks.split_off(tasks.iter().take_while(|task| task.action.node().is_none()).count());
+    tasks.extend(plan::plan(&wanted, &seen, &healths));
+    tasks.extend(loads);
+    Ok(Plan { tasks, wanted, keys, links, before, images: looks })
+}
+
+/// Asks the nodes that run and are to stay which images they have. One that does not say has other
+/// troubles, which are seen to first.
+async fn images_of(looks: &[Look], links: &BTreeMap<NodeName, Link>, topology: &Topology) -> Have {
+    if looks.is_empty() {
+        return Have::new();
+    }
+    let stays = links.iter().filter(|(node, _)| topology.node(node).is_some());
+    let asked = stays.map(async |(node, link)| Some((node.clone(), link.images().await.ok()?)));
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 /// Returns the lab as it was last complete; of a new one, an empty plan on a network of its own.

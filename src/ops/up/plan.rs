@@ -72,12 +72,19 @@ pub enum Action {
     Await {
         node: NodeName,
     },
+    MakeImage {
+        image: String,
+    },
+    /// Brings images to a running node.
+    LoadImages {
+        node: NodeName,
+    },
 }
 
 impl Action {
     pub fn node(&self) -> Option<&NodeName> {
         match self {
-            Self::MakeNetwork { .. } => None,
+            Self::MakeNetwork { .. } | Self::MakeImage { .. } => None,
             Self::Create { node }
             | Self::Replace { node }
             | Self::Start { node }
@@ -88,7 +95,8 @@ impl Action {
             | Self::Remove { node }
             | Self::Configure { node }
             | Self::UpgradeLabd { node }
-            | Self::Await { node } => Some(node),
+            | Self::Await { node }
+            | Self::LoadImages { node } => Some(node),
         }
     }
 
@@ -106,6 +114,8 @@ impl Action {
             Self::Configure { .. } => "configure",
             Self::UpgradeLabd { .. } => "upgrade labd",
             Self::Await { .. } => "wait for",
+            Self::MakeImage { .. } => "make the image",
+            Self::LoadImages { .. } => "load images on",
         }
     }
 }
@@ -114,6 +124,7 @@ impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.action {
             Action::MakeNetwork { subnet } => write!(f, "make the network {subnet}")?,
+            Action::MakeImage { image } => write!(f, "make the image {image}")?,
             action => {
                 write!(f, "{:<16}", action.verb())?;
                 action.node().map_or(Ok(()), |node| write!(f, " {node}"))?;
