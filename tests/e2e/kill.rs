@@ -2,6 +2,7 @@
 
 use lab::checkpoint::Checkpoint;
 
+use crate::images::write_image;
 use crate::kit::TestLab;
 
 /// What `lab` was doing when it died.
@@ -20,6 +21,9 @@ fn scenes(at: Checkpoint) -> &'static [Scene] {
             &[Scene::Boot, Scene::Shrink]
         }
         Checkpoint::ImageReady
+        | Checkpoint::ImageMade
+        | Checkpoint::LayersShared
+        | Checkpoint::ImagesLoaded
         | Checkpoint::NetworkMade
         | Checkpoint::NodeCreated
         | Checkpoint::NodeStarted => &[Scene::Boot],
@@ -44,15 +48,20 @@ fn every_checkpoint_has_a_scene() {
 #[test]
 fn a_boot_that_was_killed_is_finished_or_removed() {
     let lab = TestLab::new("kill-boot");
+    write_image(&lab, "web", 100_000);
     for at in points(Scene::Boot) {
+        lab.ok(["images", "prune"]);
         lab.kill_at(at, ["up", "--nodes", "2"]);
         lab.ok(["down", "-y"]);
         lab.gone();
 
+        // Each time, images have to be made and unpacked again.
+        lab.ok(["images", "prune"]);
         lab.kill_at(at, ["up", "--nodes", "2"]);
         let chosen = lab.files().load().expect("what is remembered can be read");
         lab.ok(["up", "--nodes", "2"]);
         let status = lab.healthy(2);
+        lab.sh("core-02", "docker run --rm web");
         if let Some(chosen) = chosen {
             assert_eq!(status.subnet, Some(chosen.topology.subnet.to_string()), "after {at:?}");
         }

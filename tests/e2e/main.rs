@@ -4,11 +4,13 @@
 mod kit;
 
 mod boot;
+mod builds;
 mod container;
 mod contract;
 mod copy;
 mod engine_restart;
 mod halt;
+mod images;
 mod interrupt;
 mod kill;
 mod limits;

@@ -6,13 +6,15 @@ use std::process::Stdio;
 use super::engine::{EMPTY, Engine};
 use super::kit::Sandbox;
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 17] = [
     "up",
     "status",
     "ssh",
     "exec",
     "cp",
     "logs",
+    "images",
+    "reload-images",
     "halt",
     "down",
     "ls",

@@ -66,6 +66,22 @@ impl TestLab {
         self.file("project")
     }
 
+    /// Returns the folder of the caches of this test alone.
+    pub fn cache(&self) -> Utf8PathBuf {
+        self.file("cache")
+    }
+
+    /// Returns the store of images.
+    pub fn store(&self) -> Utf8PathBuf {
+        self.cache().join("lab/store")
+    }
+
+    /// Writes a file of the project.
+    #[track_caller]
+    pub fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        fs::write(&self.project().join(path), text, fs::Access::Public).expect("the project is ours");
+    }
+
     pub fn files(&self) -> StateDir {
         StateDir::new(&self.project(), &LabName::parse(&self.name).expect("the name is a lab's"))
     }
@@ -82,6 +98,7 @@ impl TestLab {
     /// Lets a command find the lab as `lab` itself does.
     pub fn in_lab(&self, cmd: Cmd) -> Cmd {
         let cmd = cmd.env("LAB_LAB", &self.name).env("XDG_STATE_HOME", self.file("state"));
+        let cmd = cmd.env("XDG_CACHE_HOME", self.cache());
         self.engine.reaching(cmd)
     }
 
@@ -157,7 +174,7 @@ impl TestLab {
     #[track_caller]
     pub fn gone(&self) {
         assert_eq!(self.engine.left_of(&self.name), [""; 0]);
-        assert_eq!(fs::list(&self.project()).expect("the project is there"), [""; 0]);
+        assert!(!self.files().folder().exists(), "the lab's own files are left");
     }
 
     fn keep_logs(&self) {
@@ -173,10 +190,12 @@ impl Drop for TestLab {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.ok(["down", "-y"]);
+            self.ok(["images", "prune"]);
             return;
         }
         // A second panic would end the process, and with it all that other tests still have to remove.
         drop(catch_unwind(AssertUnwindSafe(|| self.keep_logs())));
         drop(catch_unwind(AssertUnwindSafe(|| self.run(["down", "-y"]))));
+        drop(catch_unwind(AssertUnwindSafe(|| self.run(["images", "prune"]))));
     }
 }
