@@ -32,8 +32,9 @@ impl Engine {
         Ok(found.volumes.unwrap_or_default().into_iter().map(read).collect())
     }
 
-    /// Removes a volume; one that is not there counts as removed.
-    pub async fn remove_volume(&self, name: &str) -> Result<(), Error> {
+    /// Removes a volume; one that is not there counts as removed. A container that uses it is waited for,
+    /// unless it is `owner`, which is removed: its making may have ended only now.
+    pub async fn remove_volume(&self, name: &str, owner: Option<&str>) -> Result<(), Error> {
         let options = RemoveVolumeOptionsBuilder::new().force(true).build();
         // A container that used it may still be on its way out.
         let what = format!("the volume `{name}` is free");
@@ -41,7 +42,10 @@ impl Engine {
             let removed = self.api.remove_volume(name, Some(options.clone())).await;
             match removed.map_err(Error::of(format!("remove the volume `{name}`"))) {
                 Err(error) if error.is_not_found() => Some(Ok(())),
-                Err(error) if error.is_conflict() => None,
+                Err(error) if error.is_conflict() => match owner {
+                    Some(owner) => self.remove_container(owner).await.err().map(Err),
+                    None => None,
+                },
                 other => Some(other),
             }
         });

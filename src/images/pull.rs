@@ -254,6 +254,7 @@ impl Pull<'_> {
         let place = path.clone();
         let storing = tokio::task::spawn_blocking(move || {
             let stored = oci::adopt_layer(&store, &place, &digest, &mut content);
+            content.close();
             // With it, the file stays locked until it is decided what becomes of it.
             (stored, content)
         });
@@ -266,6 +267,7 @@ impl Pull<'_> {
                 registry::Error::WrongDigest { registry: self.name.registry().to_owned(), digest }
             }
             (Ok(()), Err(error)) => return Err(error.into()),
+            (Err(_), Err(error)) if error.is_full_disk() => return Err(error.into()),
             (Err(error), _) => error,
         };
         if matches!(error, registry::Error::WrongDigest { .. } | registry::Error::WrongLength { .. }) {

@@ -181,12 +181,11 @@ impl Sources<'_> {
                 }]
             }),
             // What was taken once does not depend on the engine any more.
-            (None, Some(last)) => Ok(State::Ready(Box::new(last))),
-            (None, None) => self.state_elsewhere(reference),
+            (None, _) => self.state_elsewhere(reference),
         }
     }
 
-    /// Of an engine's image that came with a cache from elsewhere, the cache is all there is.
+    /// Of an image that the engine lost, or that came with a cache from elsewhere, the cache is all there is.
     fn state_elsewhere(&self, reference: &ImageName) -> Result<State, Error> {
         let is_it =
             |origin: &Origin| matches!(origin, Origin::Engine { reference: there, .. } if there == reference);

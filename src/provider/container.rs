@@ -257,7 +257,7 @@ impl Provider for Containers {
         // A create that was under way when its `lab` ended may have been finished since.
         self.engine.remove_container(&name).await?;
         for (suffix, _) in VOLUMES {
-            self.engine.remove_volume(&format!("{name}-{suffix}")).await?;
+            self.engine.remove_volume(&format!("{name}-{suffix}"), Some(&name)).await?;
         }
         Ok(())
     }

@@ -83,6 +83,11 @@ impl Content {
         Self { part, before, from, current: Bytes::new(), state: State::Comes, tally }
     }
 
+    /// Takes no more: whoever sends is not to wait for a reader that has failed.
+    pub(super) fn close(&mut self) {
+        self.from.close();
+    }
+
     /// Takes the next chunk. Without an end of its own, the blob was cut.
     fn next(&mut self) -> io::Result<()> {
         match self.from.blocking_recv() {

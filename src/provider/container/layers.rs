@@ -131,7 +131,7 @@ pub async fn prune_layers(
         }
         if !is_rehearsal {
             let _turn = turn(store, &volume.name).await?;
-            engine.remove_volume(&volume.name).await?;
+            engine.remove_volume(&volume.name, None).await?;
             fs::remove_file(&note(store, &volume.name))?;
         }
         unused.push(volume.name);
