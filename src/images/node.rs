@@ -89,18 +89,8 @@ pub async fn ensure(engine: &Engine, wanted: &NodeImage<'_>, progress: &Progress
         ..Build::new(&name, BuildContext::Memory(recipe::context(wanted.labd)))
     };
     engine.build_image(build, |line| step.output(line)).await?;
-    forget_old(engine, &name).await?;
     step.done(format!("built {name} on {}", base.name));
     Ok(name)
-}
-
-/// Removes the images that nodes booted from before. Those that a node still has stay.
-async fn forget_old(engine: &Engine, current: &str) -> Result<(), docker::Error> {
-    let is_old = |name: &String| name.starts_with(&format!("{REPOSITORY}:")) && name != current;
-    for name in engine.images().await?.iter().flat_map(|image| &image.names).filter(|name| is_old(name)) {
-        engine.remove_image(name).await?;
-    }
-    Ok(())
 }
 
 fn image_name(wanted: &NodeImage<'_>, base_id: &str) -> String {
