@@ -55,14 +55,7 @@ pub struct Shelf {
 
 impl Shelf {
     pub fn sources(&self) -> Sources<'_> {
-        Sources {
-            cache: &self.images.cache,
-            engine: self.images.engine.as_ref(),
-            registries: &self.images.registries,
-            project: &self.settings.project,
-            lab: &self.settings.lab,
-            progress: &self.progress,
-        }
+        self.images.sources(&self.settings, &self.progress)
     }
 }
 

@@ -11,6 +11,10 @@ use super::exit::Exit;
 use crate::config::Flags;
 use crate::model::{Bytes, MAX_NODES, NodeName, Subnet};
 use crate::ops::{self, Error, Plan};
+use crate::wait::wait_until;
+
+const LIST_LIMIT: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug, ClapArgs)]
 #[command(
@@ -108,14 +112,12 @@ impl Args {
     /// a machine that was there is removed, it is made again.
     async fn apply(&self, context: &Context, bench: &Bench, mut plan: Plan) -> Result<(), Error> {
         const TRIES: u32 = 6;
-        for number in 1..TRIES {
-            let nodes = plan.nodes_that_ran();
+        for _ in 1..TRIES {
+            let (nodes, subnet) = (plan.nodes_that_ran(), plan.subnet());
             let applied = ops::apply(&bench.lab(), plan, &bench.labd, &context.stop).await;
             let Err(error) = applied else { return Ok(()) };
             if error.is_subnet_race() && bench.settings.subnet.is_none() {
-                // The engine gives a network away before it lists it.
-                tokio::time::sleep(Duration::from_millis(100) * number).await;
-                plan = ops::plan(&bench.lab(), &bench.labd).await?;
+                plan = self.plan_elsewhere(bench, subnet).await?;
                 continue;
             }
             let Some(node) = error.died().filter(|node| nodes.contains(node)).cloned() else {
@@ -128,6 +130,25 @@ impl Args {
             }
         }
         ops::apply(&bench.lab(), plan, &bench.labd, &context.stop).await.map(drop)
+    }
+
+    /// Plans anew on another network. The engine gives one away before it lists it; one that it never lists
+    /// is told by the next try.
+    async fn plan_elsewhere(&self, bench: &Bench, taken: Subnet) -> Result<Plan, Error> {
+        let mut same = None;
+        let other = wait_until("the engine lists who took the network", LIST_LIMIT, LOOK_AGAIN, async || {
+            match ops::plan(&bench.lab(), &bench.labd).await {
+                Ok(plan) if plan.subnet() == taken => {
+                    same = Some(plan);
+                    None
+                }
+                end => Some(end),
+            }
+        });
+        match other.await {
+            Ok(end) => end,
+            Err(_) => Ok(same.expect("it was planned at least once")),
+        }
     }
 
     fn show(&self, context: &Context, plan: &Plan) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! The cache of one user: the store, what is known of each image in it, and who uses it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
@@ -11,9 +11,6 @@ use crate::fs::{self, Access};
 use crate::model::image::{Descriptor, Digest, ImageName, LoadImage, Manifest, WantedImage, media};
 use crate::model::{LabName, build_id};
 use crate::oci::{self, Store, StoreLock};
-
-/// How long a command that removes waits for those that add.
-const CLAIM_PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -223,15 +220,11 @@ impl Cache {
         Ok(fs::list(&folder)?.iter().filter_map(|name| Digest::from_hex(name)).filter_map(size).collect())
     }
 
-    /// Removes images that no lab uses, those first that were not used for longest, until the cache is
+    /// Unless somebody adds or reads now: removes images that no lab uses, those first that were not used for longest, until the cache is
     /// within `limit`, and all that belongs to no image. `is_rehearsal` only tells.
     pub fn sweep(&self, limit: u64, is_rehearsal: bool) -> Result<Swept, oci::Error> {
-        self.sweep_after(CLAIM_PATIENCE, limit, is_rehearsal)
-    }
-
-    fn sweep_after(&self, patience: Duration, limit: u64, is_rehearsal: bool) -> Result<Swept, oci::Error> {
         self.ensure()?;
-        let _lock = self.store.claim(patience)?;
+        let _lock = self.store.claim()?;
         let (entries, users, blobs) = (self.entries()?, self.users()?, self.all_blobs()?);
         let mut used: BTreeSet<Digest> = users.into_keys().collect();
         if !used.is_empty() {
@@ -269,7 +262,7 @@ impl Cache {
         if self.size()? <= limit {
             return Ok(None);
         }
-        match self.sweep_after(Duration::ZERO, limit, false) {
+        match self.sweep(limit, false) {
             Err(oci::Error::Busy { .. }) => Ok(None),
             swept => swept.map(Some),
         }

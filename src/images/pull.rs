@@ -18,6 +18,7 @@ use crate::model::image::{BadImage, Descriptor, Digest, ImageConfig, ImageName, 
 use crate::oci::{self, Store, StoredLayer};
 use crate::progress::Step;
 use crate::registry::{self, Client, Found, Schema1, WantedBlob};
+use crate::wait::{TimedOut, wait_until};
 
 /// As many as Docker fetches at a time.
 const PARALLEL: usize = 4;
@@ -26,6 +27,8 @@ const WAITING_CHUNKS: usize = 4;
 const NEWS: Duration = Duration::from_millis(200);
 /// How often to look whether another `lab` is done with a layer.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Longer than any layer takes that still comes.
+const TURN_LIMIT: Duration = Duration::from_hours(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -33,6 +36,8 @@ pub enum Error {
     Registry(#[from] registry::Error),
     #[error(transparent)]
     Store(#[from] oci::Error),
+    #[error(transparent)]
+    Slow(#[from] TimedOut),
     #[error("the layer {blob} of `{name}` is not the one that its configuration speaks of")]
     WrongLayer { name: String, blob: Digest },
 }
@@ -42,6 +47,7 @@ impl Error {
         match self {
             Self::Registry(source) => source.hint(),
             Self::Store(source) => source.hint(),
+            Self::Slow(_) => Some("end the other `lab` that pulls the same image, and repeat".to_owned()),
             Self::WrongLayer { .. } => Some("who made the image has to push it again".to_owned()),
         }
     }
@@ -202,14 +208,12 @@ impl Pull<'_> {
 
     async fn layer(&self, need: Need) -> Result<StoredLayer, Error> {
         loop {
-            if let Some(known) = self.known(need).await? {
-                self.tally.known.fetch_add(1, Ordering::Relaxed);
-                return Ok(known);
-            }
-            // Another one that pulls the same layer has its beginning.
-            let Some(part) = Part::claim(&self.store.temporary(), &need.blob)? else {
-                tokio::time::sleep(LOOK_AGAIN).await;
-                continue;
+            let part = match self.turn(need).await? {
+                Turn::Known(known) => {
+                    self.tally.known.fetch_add(1, Ordering::Relaxed);
+                    return Ok(known);
+                }
+                Turn::Ours(part) => part,
             };
             // Another one may have become done with it since we looked.
             if self.known(need).await?.is_some() {
@@ -226,6 +230,20 @@ impl Pull<'_> {
                 }
             }
         }
+    }
+
+    /// Waits while another one that pulls the same layer has its beginning.
+    async fn turn(&self, need: Need) -> Result<Turn, Error> {
+        let what = format!("another lab has fetched the layer {}", need.blob.digest);
+        let look = async || self.look(need).await.transpose();
+        wait_until(what, TURN_LIMIT, LOOK_AGAIN, look).await?
+    }
+
+    async fn look(&self, need: Need) -> Result<Option<Turn>, Error> {
+        if let Some(known) = self.known(need).await? {
+            return Ok(Some(Turn::Known(known)));
+        }
+        Ok(Part::claim(&self.store.temporary(), &need.blob)?.map(Turn::Ours))
     }
 
     async fn known(&self, need: Need) -> Result<Option<StoredLayer>, Error> {
@@ -275,6 +293,12 @@ impl Pull<'_> {
         }
         Err(error.into())
     }
+}
+
+/// What becomes of a layer that is needed.
+enum Turn {
+    Known(StoredLayer),
+    Ours(Part),
 }
 
 /// What came so far.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
 
+use super::daemon::Daemon;
 use super::layers;
 use crate::docker::{self, Engine};
-use crate::exec::{self, Cmd, Daemon};
+use crate::exec::{self, Cmd};
 use crate::fs::{self, Access};
 use crate::images::load::{self, Blobs, Doubts};
 use crate::model::image::{LAYERS_ON_NODE, LoadEvent, LoadImage, STORE_ON_NODE, SharedImage};

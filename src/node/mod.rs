@@ -4,6 +4,7 @@
 mod announce;
 mod apply;
 mod cgroup;
+mod daemon;
 mod fill;
 mod health;
 mod hosts;

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 
 use serde_json::json;
 
+use super::append;
 use super::codec::{Begun, Decoder, begin};
 use super::{BlobReader, EngineKind, Error, LoadPlan, Store};
 use crate::model::image::{Layer, WantedImage, media};
@@ -127,32 +128,22 @@ pub fn write_pieces(pieces: &[Piece], source: &mut dyn Source, to: impl Write) -
     let mut archive = tar::Builder::new(to);
     for piece in pieces {
         match piece {
-            Piece::Text { path, bytes } => append(&mut archive, path, bytes.len() as u64, bytes.as_slice())?,
+            Piece::Text { path, bytes } => append(&mut archive, path, bytes.len() as u64, bytes.as_slice())
+                .map_err(Error::stream("send images"))?,
             Piece::Layer { path, layer, is_unpacked } => {
                 let blob = source.blob(layer)?;
                 if *is_unpacked {
                     let tar = Unpacked::new(blob, layer)?;
-                    append(&mut archive, path, layer.tar_bytes, tar)?;
+                    append(&mut archive, path, layer.tar_bytes, tar).map_err(Error::stream("send images"))?;
                 } else {
-                    append(&mut archive, path, layer.blob.size, blob)?;
+                    append(&mut archive, path, layer.blob.size, blob)
+                        .map_err(Error::stream("send images"))?;
                 }
             }
         }
     }
     let mut to = archive.into_inner().map_err(Error::stream("send images"))?;
     to.flush().map_err(Error::stream("send images"))
-}
-
-fn append(
-    archive: &mut tar::Builder<impl Write>,
-    path: &str,
-    size: u64,
-    content: impl Read,
-) -> Result<(), Error> {
-    let mut header = tar::Header::new_gnu();
-    header.set_size(size);
-    header.set_mode(0o644);
-    archive.append_data(&mut header, path, content).map_err(Error::stream("send images"))
 }
 
 fn is_ours(error: &io::Error) -> bool {

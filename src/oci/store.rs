@@ -12,7 +12,6 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -79,19 +78,13 @@ impl Store {
         Ok(StoreLock { _file: file })
     }
 
-    /// Takes the store for this process alone, to remove things from it. Waits at most for `patience`.
-    pub fn claim(&self, patience: Duration) -> Result<StoreLock, Error> {
+    /// Takes the store for this process alone, to remove things from it, unless somebody uses it now.
+    pub fn claim(&self) -> Result<StoreLock, Error> {
         let (path, file) = self.lock_file()?;
-        let until = std::time::Instant::now() + patience;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(StoreLock { _file: file }),
-                Err(TryLockError::WouldBlock) if std::time::Instant::now() < until => {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: self.root.clone() }),
-                Err(TryLockError::Error(source)) => return Err(Error::Io { what: "lock", path, source }),
-            }
+        match file.try_lock() {
+            Ok(()) => Ok(StoreLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Busy { path: self.root.clone() }),
+            Err(TryLockError::Error(source)) => Err(Error::Io { what: "lock", path, source }),
         }
     }
 

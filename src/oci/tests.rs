@@ -78,9 +78,9 @@ fn an_image_whose_layer_is_gone_names_it() {
 fn who_removes_waits_for_those_who_add() {
     let place = store();
     let (one, two) = (place.store.share().unwrap(), place.store.share().unwrap());
-    assert!(matches!(place.store.claim(std::time::Duration::ZERO), Err(Error::Busy { .. })));
+    assert!(matches!(place.store.claim(), Err(Error::Busy { .. })));
     drop((one, two));
-    drop(place.store.claim(std::time::Duration::ZERO).unwrap());
+    drop(place.store.claim().unwrap());
 }
 
 /// Returns the stream for an engine that has nothing, or `has`.
@@ -107,7 +107,7 @@ fn stream(
 
 fn entries(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut archive = tar::Archive::new(archive);
-    let entry = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
+    let entry = |entry: io::Result<tar::Entry<'_, &[u8]>>| {
         let mut entry = entry.unwrap();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
@@ -204,7 +204,7 @@ proptest! {
         if let Ok(stored) = store_layer(&place.store, &packed[..cut]) {
             let mut tar = Vec::new();
             let blob = place.store.reader(&stored.blob).unwrap();
-            Decoder::new(std::io::BufReader::new(blob)).unwrap().read_to_end(&mut tar).unwrap();
+            Decoder::new(io::BufReader::new(blob)).unwrap().read_to_end(&mut tar).unwrap();
             prop_assert_eq!(Digest::of(&tar), stored.diff_id);
         }
     }

@@ -1,5 +1,7 @@
 //! What a cache finds again, and what it lets go.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{ArchivedImage, Error, Store, StoreError};
 use crate::model::image::{Descriptor, ImageName, Manifest, media};
+use crate::oci;
 
 /// What goes into an archive.
 #[derive(Debug, Clone, Default)]
@@ -103,9 +104,5 @@ fn append(
     size: u64,
     content: impl Read,
 ) -> Result<(), Error> {
-    let mut header = tar::Header::new_gnu();
-    header.set_size(size);
-    header.set_mode(0o644);
-    let appended = archive.append_data(&mut header, path, content);
-    Ok(appended.map_err(StoreError::stream("write the archive"))?)
+    Ok(oci::append(archive, path, size, content).map_err(StoreError::stream("write the archive"))?)
 }

@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use crate::checkpoint::Checkpoint;
+use crate::config::Settings;
 use crate::docker::Engine;
 use crate::images::{Cache, Look, Record, Sources};
 use crate::model::NodeName;
 use crate::model::image::{ImageSpec, LoadImage, SharedImage};
 use crate::oci::StoreLock;
+use crate::progress::Progress;
 use crate::provider::Provider;
 use crate::registry;
 
@@ -36,6 +38,20 @@ pub struct Images {
     pub cache: Cache,
     pub engine: Option<Engine>,
     pub registries: registry::Client,
+}
+
+impl Images {
+    /// Returns what the images of one lab are made with.
+    pub fn sources<'a>(&'a self, settings: &'a Settings, progress: &'a Progress) -> Sources<'a> {
+        Sources {
+            cache: &self.cache,
+            engine: self.engine.as_ref(),
+            registries: &self.registries,
+            project: &settings.project,
+            lab: &settings.lab,
+            progress,
+        }
+    }
 }
 
 /// Images that are in the cache, and stay there as long as this is held.
@@ -68,14 +84,7 @@ async fn share(cache: &Cache) -> Result<StoreLock, Error> {
 
 impl<P: Provider> Lab<'_, P> {
     pub fn sources(&self) -> Sources<'_> {
-        Sources {
-            cache: &self.images.cache,
-            engine: self.images.engine.as_ref(),
-            registries: &self.images.registries,
-            project: &self.settings.project,
-            lab: &self.settings.lab,
-            progress: self.progress,
-        }
+        self.images.sources(self.settings, self.progress)
     }
 
     /// Looks at the lab's images; a lab without any costs nothing.

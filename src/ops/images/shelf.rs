@@ -1,19 +1,25 @@
 //! What is done with the cache alone, without any node: build, pull, import, export, prune, why.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use camino::Utf8Path;
 
 use crate::config::Settings;
 use crate::images::{Look, Sources, State, Swept, archive, keep_base};
 use crate::model::image::{ImageName, ImageSource, ImageSpec};
+use crate::oci;
 use crate::progress::Progress;
 use crate::provider::container::prune_layers;
-use crate::wait::Stop;
+use crate::wait::{Stop, wait_until};
 
 use super::super::Error;
 use super::super::link::until_stopped;
 use super::Images;
+
+/// How long what removes waits for those that add.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What `prune` took away.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -149,13 +155,21 @@ pub async fn export(
 
 /// Removes what no lab uses, as far as the cache is larger than `keep`.
 pub async fn prune(images: &Images, keep: u64, is_rehearsal: bool) -> Result<Pruned, Error> {
-    let cache = images.cache.clone();
-    let swept = tokio::task::spawn_blocking(move || cache.sweep(keep, is_rehearsal)).await;
+    let swept = wait_until("no other lab uses the images", SWEEP_PATIENCE, LOOK_AGAIN, async || {
+        let cache = images.cache.clone();
+        let swept = tokio::task::spawn_blocking(move || cache.sweep(keep, is_rehearsal)).await;
+        match swept.expect("sweeping does not panic") {
+            Err(oci::Error::Busy { .. }) => None,
+            swept => Some(swept),
+        }
+    });
+    let busy = |_| oci::Error::Busy { path: images.cache.store().root().to_owned() };
+    let swept = swept.await.map_err(busy)??;
     let volumes = match &images.engine {
         Some(engine) => prune_layers(engine, images.cache.store().root(), is_rehearsal).await?,
         None => Vec::new(),
     };
-    Ok(Pruned { cache: swept.expect("sweeping does not panic")?, volumes })
+    Ok(Pruned { cache: swept, volumes })
 }
 
 /// Looks at one image.

@@ -44,6 +44,10 @@ impl Plan {
         self.tasks.iter().filter(removal).filter_map(|task| task.action.node()).collect()
     }
 
+    pub fn subnet(&self) -> Subnet {
+        self.wanted.topology.subnet
+    }
+
     /// Returns the nodes that were found running and have to be waited for.
     pub fn nodes_that_ran(&self) -> Vec<NodeName> {
         let awaited = self.tasks.iter().filter(|task| matches!(task.action, Action::Await { .. }));

@@ -8,10 +8,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use super::{Cmd, Error};
+use crate::exec::{Cmd, Error};
+use crate::fs;
 
 /// Killed if it is dropped before it was stopped.
-pub struct Daemon {
+pub(super) struct Daemon {
     child: Child,
     cmd: Cmd,
     log: Utf8PathBuf,
@@ -20,7 +21,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a program that writes all it says to `log`.
     #[expect(clippy::disallowed_methods, reason = "this is a runner that the rule asks for")]
-    pub fn start(cmd: Cmd, log: Utf8PathBuf) -> Result<Self, Error> {
+    pub(super) fn start(cmd: Cmd, log: Utf8PathBuf) -> Result<Self, Error> {
         let start = |source| Error::Start { cmd: Box::new(cmd.clone()), source };
         let file = std::fs::File::create(&log).map_err(start)?;
         let both = file.try_clone().map_err(start)?;
@@ -37,13 +38,13 @@ impl Daemon {
     }
 
     /// Returns why it does not run any more, if it does not.
-    pub fn has_died(&mut self) -> Option<Error> {
+    pub(super) fn has_died(&mut self) -> Option<Error> {
         let status = self.child.try_wait().ok().flatten()?;
         Some(self.failed(status.code().unwrap_or(-1)))
     }
 
     /// Asks it to end and waits until it has.
-    pub async fn stop(mut self, limit: Duration) -> Result<(), Error> {
+    pub(super) async fn stop(mut self, limit: Duration) -> Result<(), Error> {
         if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
             // It may end by itself in this moment.
             kill_process(pid, Signal::TERM).ok();
@@ -57,8 +58,7 @@ impl Daemon {
     }
 
     fn failed(&self, code: i32) -> Error {
-        let said = std::fs::read(&self.log).unwrap_or_default();
-        let stderr = String::from_utf8_lossy(&said).into_owned();
+        let stderr = fs::read_to_string(&self.log).unwrap_or_default();
         Error::Failed { cmd: Box::new(self.cmd.clone()), code, stderr }
     }
 }
@@ -66,6 +66,7 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::wait_until;
 
     #[tokio::test]
     async fn a_daemon_ends_when_it_is_told_and_says_why_it_died() {
@@ -74,10 +75,11 @@ mod tests {
         let script = |text: &str| Cmd::new("sh").arg("-c").arg(text);
         let loops = script("trap 'exit 0' TERM; echo on; while :; do sleep 0.05; done");
         let mut daemon = Daemon::start(loops, log.clone()).unwrap();
-        while std::fs::read(&log).unwrap() != b"on\n" {
-            assert!(daemon.has_died().is_none());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let often = Duration::from_millis(5);
+        let on = wait_until("the daemon says `on`", Duration::from_secs(20), often, async || {
+            fs::read_to_string(&log).is_ok_and(|said| said == "on\n").then_some(())
+        });
+        on.await.unwrap();
         assert!(daemon.has_died().is_none());
         daemon.stop(Duration::from_secs(20)).await.unwrap();
 
