@@ -123,11 +123,6 @@ impl LockFile {
         }
     }
 
-    /// Forgets all names but these.
-    pub fn retain(&mut self, mut is_wanted: impl FnMut(&ImageName) -> bool) {
-        self.pins.retain(|(name, _), _| is_wanted(name));
-    }
-
     fn parse(text: &str) -> Result<Self, Problem> {
         if text.trim().is_empty() {
             return Ok(Self::default());
@@ -228,8 +223,6 @@ mod tests {
         let exact = name("redis").pinned(Digest::of("x"));
         lock.set(&exact, None, Digest::of("y"));
         assert_eq!(lock.pin(&exact, None), None);
-        lock.retain(|name| name.registry() == "docker.io");
-        assert_eq!(lock.pins.len(), 2);
     }
 
     #[test]

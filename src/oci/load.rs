@@ -48,13 +48,6 @@ pub struct Texts {
     pub config: Vec<u8>,
 }
 
-impl Texts {
-    pub fn read(store: &Store, image: &WantedImage) -> Result<Self, Error> {
-        let manifest = store.read(&image.manifest.digest)?;
-        Ok(Self { manifest, config: store.read(&image.config.digest)? })
-    }
-}
-
 /// Returns the entries of the stream for a plan; `texts` are those of its tasks, in order.
 pub fn pieces(plan: &LoadPlan, texts: &[Texts]) -> Vec<Piece> {
     let mut pieces = Vec::new();

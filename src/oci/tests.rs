@@ -83,6 +83,11 @@ fn who_removes_waits_for_those_who_add() {
     drop(place.store.claim().unwrap());
 }
 
+fn texts(store: &Store, image: &WantedImage) -> Result<Texts, Error> {
+    let manifest = store.read(&image.manifest.digest)?;
+    Ok(Texts { manifest, config: store.read(&image.config.digest)? })
+}
+
 /// Returns the stream for an engine that has nothing, or `has`.
 fn stream(
     store: &Store,
@@ -99,7 +104,7 @@ fn stream(
     };
     let plan = plan(images, &seen, &BTreeSet::new());
     let texts: Vec<Texts> =
-        plan.tasks.iter().map(|task| Texts::read(store, &task.image)).collect::<Result<_, _>>()?;
+        plan.tasks.iter().map(|task| texts(store, &task.image)).collect::<Result<_, _>>()?;
     let mut archive = Vec::new();
     write_pieces(&pieces(&plan, &texts), &mut StoreSource(store), &mut archive)?;
     Ok(archive)

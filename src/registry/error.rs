@@ -91,11 +91,6 @@ impl Error {
         }
     }
 
-    /// Returns whether nothing is wrong but that no registry was there to ask.
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
-    }
-
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Unreachable { source, .. } if whole(source).contains("certificate") => {

