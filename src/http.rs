@@ -45,6 +45,16 @@ impl Reply {
     }
 }
 
+/// An answer that comes line by line, unless it is a refusal.
+#[derive(Debug)]
+pub enum Answer {
+    Lines(Lines),
+    Refused(Reply),
+}
+
+/// A header beside those that every request has.
+pub type Header<'a> = (&'static str, &'a str);
+
 type Body = BoxBody<Bytes, io::Error>;
 
 fn whole_body(bytes: Vec<u8>) -> Body {
@@ -82,23 +92,50 @@ impl Connection {
     }
 
     pub async fn get(&mut self, path: &str) -> Result<Reply, Error> {
-        self.whole(Method::GET, path, Vec::new()).await
+        self.whole(Method::GET, path, &[], Vec::new()).await
     }
 
     pub async fn post(&mut self, path: &str, json: Vec<u8>) -> Result<Reply, Error> {
-        self.whole(Method::POST, path, json).await
+        self.post_with(path, &[], json).await
+    }
+
+    pub async fn post_with(
+        &mut self,
+        path: &str,
+        headers: &[Header<'_>],
+        json: Vec<u8>,
+    ) -> Result<Reply, Error> {
+        self.whole(Method::POST, path, headers, json).await
     }
 
     pub async fn put(&mut self, path: &str, json: Vec<u8>) -> Result<Reply, Error> {
-        self.whole(Method::PUT, path, json).await
+        self.whole(Method::PUT, path, &[], json).await
     }
 
     /// Asks for an answer that comes line by line; only its beginning has a limit.
     pub async fn lines(&mut self, path: &str) -> Result<Lines, Error> {
         let limit = self.limit;
-        let response = timeout(limit, self.send(Method::GET, path, whole_body(Vec::new()))).await;
+        let response = timeout(limit, self.send(Method::GET, path, &[], whole_body(Vec::new()))).await;
         let response = response.map_err(|_| Error::TimedOut { limit })??;
         Lines::of(response)
+    }
+
+    /// Sends a question of which the answer comes line by line; only its beginning has a limit.
+    pub async fn post_lines(
+        &mut self,
+        path: &str,
+        headers: &[Header<'_>],
+        json: Vec<u8>,
+    ) -> Result<Answer, Error> {
+        let limit = self.limit;
+        let beginning = async {
+            let response = self.send(Method::POST, path, headers, whole_body(json)).await?;
+            if response.status().is_success() {
+                return Lines::of(response).map(Answer::Lines);
+            }
+            whole_reply(response).await.map(Answer::Refused)
+        };
+        timeout(limit, beginning).await.map_err(|_| Error::TimedOut { limit })?
     }
 
     /// Sends something of any length and returns the answer, which comes line by line and may begin
@@ -108,32 +145,48 @@ impl Connection {
         S: Stream<Item = io::Result<Bytes>> + Send + Sync + 'static,
     {
         let frames = futures_util::TryStreamExt::map_ok(body, Frame::data);
-        Lines::of(self.send(Method::POST, path, StreamBody::new(frames).boxed()).await?)
+        Lines::of(self.send(Method::POST, path, &[], StreamBody::new(frames).boxed()).await?)
     }
 
-    async fn whole(&mut self, method: Method, path: &str, body: Vec<u8>) -> Result<Reply, Error> {
+    async fn whole(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[Header<'_>],
+        body: Vec<u8>,
+    ) -> Result<Reply, Error> {
         let limit = self.limit;
-        let asking = async {
-            let response = self.send(method, path, whole_body(body)).await?;
-            let status = response.status().as_u16();
-            let body = response.into_body().collect().await.map_err(|source| Error::Broken { source })?;
-            Ok(Reply { status, body: body.to_bytes() })
-        };
+        let asking = async { whole_reply(self.send(method, path, headers, whole_body(body)).await?).await };
         timeout(limit, asking).await.map_err(|_| Error::TimedOut { limit })?
     }
 
-    async fn send(&mut self, method: Method, path: &str, body: Body) -> Result<Response<Incoming>, Error> {
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[Header<'_>],
+        body: Body,
+    ) -> Result<Response<Incoming>, Error> {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "localhost")
-            .header("content-type", "application/json")
+            .header("content-type", "application/json");
+        let request = headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value))
             .body(body)
             .map_err(|source| Error::BadPath { path: path.to_owned(), source })?;
         let broken = |source| Error::Broken { source };
         self.sender.ready().await.map_err(broken)?;
         self.sender.send_request(request).await.map_err(broken)
     }
+}
+
+async fn whole_reply(response: Response<Incoming>) -> Result<Reply, Error> {
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.map_err(|source| Error::Broken { source })?;
+    Ok(Reply { status, body: body.to_bytes() })
 }
 
 /// An answer that comes line by line, for as long as it takes.
@@ -152,7 +205,13 @@ impl Lines {
         Ok(Self { body: response.into_body(), pending: Vec::new() })
     }
 
-    /// Returns the next whole line without its end; `None` after the last.
+    /// Returns what came after the end of the last whole line.
+    pub fn rest(&self) -> &[u8] {
+        &self.pending
+    }
+
+    /// Returns the next whole line without its end; `None` after the last. A call that is dropped
+    /// before it returns has lost nothing.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
@@ -190,6 +249,25 @@ mod tests {
             let reply = reply.unwrap();
             assert_eq!((reply.status, reply.is_success(), reply.text().as_str()), (404, false, "none"));
         }
+    }
+
+    #[tokio::test]
+    async fn lines_come_as_they_are_sent_and_the_rest_is_kept() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let mut connection = Connection::over(ours).await.unwrap();
+        let mut received = BufReader::new(theirs).lines();
+        let answering = async {
+            while received.next_line().await.unwrap().unwrap() != "x-wish: soon" {}
+            received.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\na\nb\nend").await
+        };
+        let asking = connection.post_lines("/x", &[("x-wish", "soon")], b"{}".to_vec());
+        let (answer, written) = tokio::join!(asking, answering);
+        written.unwrap();
+        let Ok(Answer::Lines(mut lines)) = answer else { panic!("{answer:?}") };
+        assert_eq!(lines.next().await.unwrap().as_deref(), Some(&b"a"[..]));
+        assert_eq!(lines.next().await.unwrap().as_deref(), Some(&b"b"[..]));
+        assert_eq!(lines.next().await.unwrap(), None);
+        assert_eq!(lines.rest(), b"end");
     }
 
     #[tokio::test]

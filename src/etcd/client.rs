@@ -7,7 +7,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::wire::{
     Member, Status, parse_added, parse_complaint, parse_members, parse_status, render_add, render_remove,
 };
-use crate::http::{self, Bytes, Connection};
+use crate::http::{self, Bytes, Connection, Header, Reply};
+
+/// Has a member that knows no leader say so at once, where it would wait for one otherwise. A watch ends
+/// when this happens later, where it would be silent.
+pub(super) const LED: Header = ("grpc-metadata-hasleader", "true");
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,6 +25,12 @@ pub enum Error {
     Refused { status: u16, complaint: String },
     #[error("etcd's answer could not be read")]
     Unreadable { source: serde_json::Error },
+    #[error("the lease is gone")]
+    LeaseGone,
+    #[error("etcd has forgotten what was before revision {revision}")]
+    Compacted { revision: u64 },
+    #[error("etcd ended the watch: {reason}")]
+    WatchEnded { reason: String },
 }
 
 impl Error {
@@ -32,20 +42,30 @@ impl Error {
                 "start the nodes that are down: `lab up`; a member that has just started counts after 5 s"
                     .to_owned(),
             ),
-            Self::Connection(_) | Self::Refused { .. } | Self::Unreadable { .. } => None,
+            Self::Connection(_)
+            | Self::Refused { .. }
+            | Self::Unreadable { .. }
+            | Self::LeaseGone
+            | Self::Compacted { .. }
+            | Self::WatchEnded { .. } => None,
         }
     }
 
     /// Returns whether the same call may succeed a few seconds later without anyone's doing.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Connection(_) | Self::QuorumLost | Self::Unsettled)
+        match self {
+            Self::Connection(_) | Self::QuorumLost | Self::Unsettled | Self::WatchEnded { .. } => true,
+            // Thus refuses a member that is about to stop.
+            Self::Refused { status, .. } => matches!(status, 408 | 503),
+            Self::Unreadable { .. } | Self::LeaseGone | Self::Compacted { .. } => false,
+        }
     }
 }
 
 /// A client of one member, or of a gateway to them. After [`Error::Connection`] a new one is needed.
 #[derive(Debug)]
 pub struct Client {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl Client {
@@ -110,22 +130,33 @@ impl Client {
     }
 
     async fn ask(&mut self, path: &str, question: Vec<u8>) -> Result<Bytes, Error> {
-        let reply = self.connection.post(path, question).await?;
-        if reply.is_success() {
-            return Ok(reply.body);
-        }
-        Err(refusal(reply.status, &reply.body))
+        accepted(self.connection.post(path, question).await?)
+    }
+
+    /// Asks for what needs a leader and a majority. etcd is told the limit: so it is the member that says
+    /// when it waited in vain, and the connection can be used again.
+    pub(super) async fn ask_cluster(&mut self, path: &str, question: Vec<u8>) -> Result<Bytes, Error> {
+        // What is left is for the way here and back.
+        let limit = self.connection.limit() * 9 / 10;
+        // The format has no room for more digits.
+        let limit = format!("{}m", limit.as_millis().min(99_999_999));
+        accepted(self.connection.post_with(path, &[LED, ("grpc-timeout", &limit)], question).await?)
     }
 }
 
+fn accepted(reply: Reply) -> Result<Bytes, Error> {
+    if reply.is_success() { Ok(reply.body) } else { Err(refusal(reply.status, &reply.body)) }
+}
+
 /// Tells what kind of refusal it is. etcd's texts are part of its protocol; the codes are too coarse.
-fn refusal(status: u16, body: &[u8]) -> Error {
+pub(super) fn refusal(status: u16, body: &[u8]) -> Error {
     let complaint = parse_complaint(body);
     match complaint.as_str() {
-        "no leader" | "leader changed" | "not leader" => Error::QuorumLost,
+        "no leader" | "leader changed" | "not leader" | "context deadline exceeded" => Error::QuorumLost,
         text if text.starts_with("request timed out") => Error::QuorumLost,
         "unhealthy cluster" => Error::Unsettled,
         text if text.contains("not enough started members") => Error::Unsettled,
+        "requested lease not found" => Error::LeaseGone,
         _ => Error::Refused { status, complaint },
     }
 }
@@ -150,6 +181,7 @@ mod tests {
         check("request timed out, possibly due to connection lost", "lost its quorum", Some("`lab up`"));
         check("unhealthy cluster", "all of them are connected", Some("after 5 s"));
         check("re-configuration failed due to not enough started members", "all of them", Some("5 s"));
+        check("requested lease not found", "the lease is gone", None);
         check("given member URLs are invalid", "refused: given member URLs are invalid", None);
     }
 }

@@ -1,14 +1,19 @@
 //! What we rely on, asked of the real etcd.
 
+mod kv;
+mod lease;
+mod watch;
+
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Child;
 
-use super::{Client, Error, Member, Status};
+use super::{Client, Compare, Error, Member, Op, Status};
 use crate::wait::wait_until;
 
 const PROGRAM: &str = "/usr/bin/etcd";
@@ -24,15 +29,25 @@ struct Etcd {
 }
 
 impl Etcd {
-    async fn client(&self) -> Client {
+    async fn stream(&self) -> TcpStream {
         let connected = wait_until("etcd listens", PATIENCE, OFTEN, async || {
             TcpStream::connect(("127.0.0.1", self.port)).await.ok()
         });
-        Client::over(connected.await.unwrap()).await.unwrap()
+        connected.await.unwrap()
+    }
+
+    async fn client(&self) -> Client {
+        Client::over(self.stream().await).await.unwrap()
     }
 
     async fn kill(&mut self) {
         self.process.kill().await.unwrap();
+    }
+
+    /// Asks it to stop, which takes it a while.
+    fn terminate(&self) {
+        let id = self.process.id().expect("it has not ended yet");
+        kill_process(Pid::from_raw(id.cast_signed()).unwrap(), Signal::TERM).unwrap();
     }
 }
 
@@ -91,6 +106,29 @@ async fn healthy(etcd: &Etcd) -> (Client, Status) {
         Some((client, status))
     });
     asking.await.unwrap()
+}
+
+async fn healthy_client(etcd: &Etcd) -> Client {
+    healthy(etcd).await.0
+}
+
+fn put(key: &str, value: &str) -> Op {
+    Op::Put { key: key.to_owned(), value: value.to_owned(), lease: None }
+}
+
+fn delete(key: &str) -> Op {
+    Op::Delete { key: key.to_owned() }
+}
+
+fn absent(key: &str) -> Compare {
+    Compare::Revision { key: key.to_owned(), is: 0 }
+}
+
+/// Makes changes and returns their revision.
+async fn change(client: &mut Client, ops: &[Op]) -> u64 {
+    let outcome = client.txn(&[], ops).await.unwrap();
+    assert!(outcome.succeeded);
+    outcome.revision
 }
 
 fn names(members: &[Member]) -> Vec<&str> {

@@ -4,7 +4,11 @@
 mod client;
 #[cfg(test)]
 mod contract;
+mod kv;
+mod lease;
+mod watch;
 mod wire;
 
 pub use client::{Client, Error};
-pub use wire::{Member, Status};
+pub use watch::Watch;
+pub use wire::{Compare, Entry, Event, Member, Op, Outcome, Page, Status};

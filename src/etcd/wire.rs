@@ -1,8 +1,23 @@
 //! What etcd's JSON gateway says, as our own types. Numbers of 64 bits travel as strings, and whatever is
 //! zero, empty or false is left out.
 
+mod kv;
+mod lease;
+mod range;
+mod watch;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
+
+pub use kv::{Compare, Entry, Op, Outcome, Page};
+pub(super) use kv::{parse_outcome, parse_page, parse_pages, render_range, render_ranges, render_txn};
+pub(super) use lease::{parse_granted, parse_kept, render_grant, render_lease};
+pub(super) use range::Range;
+pub use watch::Event;
+pub(super) use watch::{Notice, parse_notice, render_watch};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Member {
@@ -63,12 +78,35 @@ struct RawStatus {
 
 #[derive(Deserialize)]
 struct Complaint {
-    error: String,
+    error: Trouble,
+}
+
+/// An answer that could have been a stream has more to say.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Trouble {
+    Plain(String),
+    Streamed { message: String },
 }
 
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
+    text.parse().map_err(D::Error::custom)
+}
+
+/// Reads a number that has a sign on the wire, and none for us: all that counts is that it comes back.
+fn signed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(i64::cast_unsigned).map_err(D::Error::custom)
+}
+
+fn base64(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(bytes)
+}
+
+fn unbase64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    STANDARD.decode(text).map_err(D::Error::custom)
 }
 
 pub(super) fn parse_members(body: &[u8]) -> Result<Vec<Member>, serde_json::Error> {
@@ -91,10 +129,12 @@ pub(super) fn parse_status(body: &[u8]) -> Result<Status, serde_json::Error> {
 
 /// Returns what etcd complains of, whatever form the complaint has.
 pub(super) fn parse_complaint(body: &[u8]) -> String {
-    serde_json::from_slice::<Complaint>(body).map_or_else(
-        |_| String::from_utf8_lossy(body).trim().to_owned(),
-        |complaint| complaint.error.trim_start_matches("etcdserver: ").to_owned(),
-    )
+    match serde_json::from_slice::<Complaint>(body) {
+        Ok(Complaint { error: Trouble::Plain(text) | Trouble::Streamed { message: text } }) => {
+            text.trim_start_matches("etcdserver: ").to_owned()
+        }
+        Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
+    }
 }
 
 pub(super) fn render_remove(id: u64) -> Vec<u8> {
@@ -144,6 +184,9 @@ mod tests {
     fn a_complaint_is_read_in_any_form() {
         let json = br#"{"error":"etcdserver: unhealthy cluster","message":"x","code":14}"#;
         assert_eq!(parse_complaint(json), "unhealthy cluster");
+        let streamed = br#"{"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: no leader",
+            "http_status":"Service Unavailable"}}"#;
+        assert_eq!(parse_complaint(streamed), "no leader");
         assert_eq!(parse_complaint(b"Not Found\n"), "Not Found");
     }
 }
