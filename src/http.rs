@@ -29,9 +29,11 @@ pub enum Error {
 }
 
 /// A whole answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reply {
     pub status: u16,
+    /// What the other side calls itself, where it says so.
+    pub server: Option<String>,
     pub body: Bytes,
 }
 
@@ -112,6 +114,10 @@ impl Connection {
         self.whole(Method::PUT, path, &[], json).await
     }
 
+    pub async fn delete(&mut self, path: &str) -> Result<Reply, Error> {
+        self.whole(Method::DELETE, path, &[], Vec::new()).await
+    }
+
     /// Asks for an answer that comes line by line; only its beginning has a limit.
     pub async fn lines(&mut self, path: &str) -> Result<Lines, Error> {
         let limit = self.limit;
@@ -185,8 +191,9 @@ impl Connection {
 
 async fn whole_reply(response: Response<Incoming>) -> Result<Reply, Error> {
     let status = response.status().as_u16();
+    let server = response.headers().get("server").and_then(|name| name.to_str().ok()).map(str::to_owned);
     let body = response.into_body().collect().await.map_err(|source| Error::Broken { source })?;
-    Ok(Reply { status, body: body.to_bytes() })
+    Ok(Reply { status, server, body: body.to_bytes() })
 }
 
 /// An answer that comes line by line, for as long as it takes.

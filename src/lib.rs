@@ -8,6 +8,7 @@
 //! | 2 | [`config`] | lab.toml, folders, the lock | nodes at run time |
 //! | 3 | [`docker`], [`etcd`], [`registry`], [`ssh`], [`systemd`] | one vendor each | each other |
 //! | 3 | [`oci`] | images as files | where they come from |
+//! | 4 | [`fleet`] | units, where they go, and how they get there | what a lab is |
 //! | 4 | [`images`] | what nodes boot from and what is loaded on them | who boots them |
 //! | 5 | [`node`] | what `labd` does | the host |
 //! | 5 | [`provider`] | how machines are made | what runs on them |
@@ -23,6 +24,7 @@ pub mod config;
 pub mod docker;
 pub mod etcd;
 pub mod exec;
+pub mod fleet;
 pub mod fs;
 pub mod http;
 pub mod images;

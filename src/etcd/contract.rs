@@ -51,9 +51,20 @@ impl Etcd {
     }
 }
 
-struct Cluster {
+pub(crate) struct Cluster {
     members: Vec<Etcd>,
     _data: TempDir,
+}
+
+impl Cluster {
+    /// Returns `host:port` of every member.
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        self.members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect()
+    }
+
+    pub(crate) async fn kill(&mut self, index: usize) {
+        self.members[index].kill().await;
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test needs the process itself, to kill it")]
@@ -74,7 +85,8 @@ fn free_ports(count: usize) -> Vec<u16> {
     held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
-fn cluster(count: usize) -> Cluster {
+/// Starts so many members, which have yet to find each other.
+pub(crate) fn cluster(count: usize) -> Cluster {
     let data = tempfile::tempdir().unwrap();
     let ports = free_ports(2 * count);
     let (clients, peers) = ports.split_at(count);

@@ -3,7 +3,7 @@
 
 mod client;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod kv;
 mod lease;
 mod watch;

@@ -1,6 +1,7 @@
 //! The words that everything else is written in. Pure: no files, no clock, no vendor.
 
 mod bytes;
+mod fleet;
 mod health;
 pub mod image;
 mod kernel;
@@ -10,6 +11,7 @@ mod subnet;
 mod topology;
 
 pub use bytes::{BadBytes, Bytes};
+pub use fleet::{FleetConfig, FleetEngine, FleetSettings, Metadata};
 pub use health::{Answer, DiskUse, DockerHealth, EtcdHealth, MemoryUse, NodeHealth, SystemdHealth};
 pub use kernel::{CAPABILITIES, HostRoute, bounding_set, missing_capabilities, parse_routes};
 pub use name::{BadName, LabName, NodeName};

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::fleet::FleetConfig;
 use super::name::{LabName, NodeName};
 
 /// A node's part in the lab's etcd.
@@ -47,6 +48,9 @@ pub struct NodeConfig {
     pub etcd: EtcdRole,
     /// Every node of the lab, this one included, in order.
     pub nodes: Vec<Peer>,
+    /// `None` where labd runs no units.
+    #[serde(default)]
+    pub fleet: Option<FleetConfig>,
 }
 
 /// What a node is born with: its configuration and the lab's keys.

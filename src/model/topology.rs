@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::fleet::{FleetSettings, Metadata};
 use super::name::{BadName, LabName, NodeName};
 use super::node::{EtcdJoin, EtcdRole, NodeConfig, Peer, hex};
 use super::subnet::Subnet;
@@ -41,12 +42,14 @@ pub struct Topology {
     pub id: String,
     pub subnet: Subnet,
     pub nodes: Vec<Node>,
+    #[serde(default)]
+    pub fleet: FleetSettings,
 }
 
 impl Topology {
     /// Lays a new lab out: the first nodes keep etcd.
     pub fn fresh(lab: LabName, id: String, subnet: Subnet) -> Self {
-        Self { lab, id, subnet, nodes: Vec::new() }
+        Self { lab, id, subnet, nodes: Vec::new(), fleet: FleetSettings::default() }
     }
 
     /// Returns this lab with `count` nodes. Members of an etcd that exists stay members; nodes that
@@ -94,7 +97,16 @@ impl Topology {
             machine_id: machine_id(&self.id, &node.name),
             etcd: node.etcd.clone(),
             nodes: peers.collect(),
+            fleet: self.fleet.config(&node.name, self.metadata(node)),
         }
+    }
+
+    /// Returns what units can ask of any node without anybody's having said so.
+    fn metadata(&self, node: &Node) -> Metadata {
+        let etcd = if node.is_member() { "member" } else { "gateway" };
+        [("hostname", node.name.as_str()), ("lab", self.lab.as_str()), ("etcd", etcd)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
     }
 }
 

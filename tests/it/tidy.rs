@@ -13,8 +13,8 @@ const LONGEST_FILE: usize = 500;
 /// Where a library may be named: below one of these, which are files or folders of `src/`.
 const ROOMS: &[(&str, &[&str])] = &[
     ("anyhow", &["cli/", "bin/labd.rs"]),
-    ("axum", &["node/"]),
-    ("base64", &["registry/"]),
+    ("axum", &["fleet/api/", "fleet/daemon.rs", "node/"]),
+    ("base64", &["etcd/", "fleet/api/", "registry/"]),
     ("bollard", &["docker/"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("http_body_util", &["http.rs"]),
     ("hyper", &["http.rs"]),
     ("hyper_util", &["http.rs"]),
-    ("include_dir", &["images/"]),
+    ("include_dir", &["images/", "ops/stack.rs"]),
     ("indicatif", &["cli/"]),
     ("notify", &["cli/"]),
     ("reqwest", &["registry/"]),
@@ -30,11 +30,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rustls", &["registry/"]),
     ("rustls_native_certs", &["registry/"]),
     ("schemars", &["config/"]),
+    ("sha1", &["fleet/unit/"]),
     ("shlex", &["exec/"]),
     ("strsim", &["config/"]),
     ("tar", &["images/", "oci/", "ops/"]),
     ("toml", &["config/", "images/"]),
-    ("tracing_subscriber", &["cli/"]),
+    ("tracing_subscriber", &["bin/labd.rs", "cli/"]),
     ("zbus", &["systemd/"]),
     ("zstd", &["oci/"]),
 ];
