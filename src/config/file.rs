@@ -8,11 +8,11 @@ use camino::Utf8PathBuf;
 use schemars::JsonSchema;
 
 use super::limits::{
-    DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_NODES, DEFAULT_PREFIX, LEAST_CPUS, LONGEST_IMAGE,
-    LONGEST_PREFIX, MOST_CPUS,
+    DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_NODES, DEFAULT_PREFIX, DEFAULT_STACK, LEAST_CPUS,
+    LONGEST_IMAGE, LONGEST_PREFIX, LONGEST_STACK, MOST_CPUS,
 };
 use crate::model::image::{ImageName, Platform};
-use crate::model::{Bytes, LabName, MAX_NODES, NodeName, Subnet};
+use crate::model::{Bytes, FleetEngine, LabName, MAX_NODES, Metadata, NodeName, Subnet};
 
 pub const FILE_NAME: &str = "lab.toml";
 
@@ -22,11 +22,22 @@ pub(super) const VERSION: u32 = 1;
 /// What stands for each table below `images`, in [`KEYS`] and in what users are told.
 pub(super) const ONE_IMAGE: &str = "images.NAME";
 
+/// The key of `metadata` that stands for all nodes; every other is a node's name.
+pub(super) const ALL_NODES: &str = "all";
+
 /// Every table with its keys; the first is the top of the file, which has no name.
-pub(super) const KEYS: [(&str, &[&str]); 6] = [
-    ("", &["version", "name", "nodes", "provider", "node", "network", "image", "images", "cache"]),
+pub(super) const KEYS: [(&str, &[&str]); 8] = [
+    (
+        "",
+        &[
+            "version", "name", "nodes", "provider", "stack", "node", "network", "fleet", "metadata", "image",
+            "images", "cache",
+        ],
+    ),
     ("node", &["prefix", "memory", "cpus"]),
     ("network", &["subnet"]),
+    ("fleet", &["engine", "fence"]),
+    ("metadata", &[ALL_NODES]),
     ("image", &["base"]),
     (
         ONE_IMAGE,
@@ -59,6 +70,8 @@ const NETWORK: &str = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/24$";
 const IMAGE: &str = "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$";
 const IMAGE_KEY: &str = "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$";
 const PLATFORM: &str = "^[A-Za-z0-9._]+/[A-Za-z0-9._]+(/[A-Za-z0-9._]+)?$";
+const METADATA_KEY: &str = "^[A-Za-z0-9_.-]+$";
+const METADATA_VALUE: &str = r"^[^=,\s]([^=,\r\n]*[^=,\s])?$";
 const ARGUMENT: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
 /// The settings of a lab. Each key may be left out; flags and environment variables win over it.
@@ -77,10 +90,20 @@ pub struct LabFile {
     /// What nodes are made of. Default: `container`.
     #[schemars(with = "Provider", extend("default" = "container"))]
     pub provider: Option<Provider>,
+    /// Which units `lab up` starts as its last step: those of the folder `services/NAME` beside this file,
+    /// else those that come with `lab` under this name; `none` for none.
+    #[schemars(with = "String", length(max = LONGEST_STACK), regex(pattern = HOST_NAME))]
+    #[schemars(extend("default" = DEFAULT_STACK))]
+    pub stack: Option<String>,
     /// What each node is like.
     pub node: NodeTable,
     /// The network between the nodes.
     pub network: NetworkTable,
+    /// Who places and runs units, and how.
+    pub fleet: FleetTable,
+    /// What machines are told of themselves, for `MachineMetadata` of units: all of them, or one by its name.
+    /// `hostname`, `lab` and `etcd` are told without being written here.
+    pub metadata: MetadataTable,
     /// The image that nodes boot from.
     pub image: ImageTable,
     /// The images that every node gets, each under the name that `lab images` knows it by. Each folder
@@ -114,6 +137,50 @@ pub struct NetworkTable {
     /// The private /24 that nodes have their addresses in. Default: one that is free on the host.
     #[schemars(with = "String", regex(pattern = NETWORK), extend("examples" = ["10.77.0.0/24"]))]
     pub subnet: Option<Subnet>,
+}
+
+/// Who places and runs units, and how.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct FleetTable {
+    /// Who places and runs units: `lab` is our own; with `fleet` the nodes run fleetd already, and nothing of
+    /// ours is started.
+    #[schemars(with = "String", extend("enum" = ["lab", "fleet"], "default" = "lab"))]
+    pub engine: Option<FleetEngine>,
+    /// Whether a node that has lost its lease stops its units before others may start them.
+    #[schemars(with = "bool", extend("default" = false))]
+    pub fence: Option<bool>,
+}
+
+/// What machines are told of themselves.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(extend("propertyNames" = serde_json::json!({ "pattern": HOST_NAME })))]
+#[schemars(extend("additionalProperties" = one_node()))]
+pub struct MetadataTable {
+    /// What all nodes are told; what one node is told wins over it.
+    #[schemars(with = "BTreeMap<String, String>", extend("examples" = [{ "zone": "a" }]))]
+    #[schemars(extend("propertyNames" = metadata_keys(), "additionalProperties" = metadata_values()))]
+    pub all: Metadata,
+    /// What single nodes are told.
+    #[schemars(skip)]
+    pub nodes: BTreeMap<NodeName, Metadata>,
+}
+
+fn one_node() -> serde_json::Value {
+    serde_json::json!({
+        "description": "What the node of this name is told.",
+        "type": "object",
+        "propertyNames": metadata_keys(),
+        "additionalProperties": metadata_values(),
+    })
+}
+
+fn metadata_keys() -> serde_json::Value {
+    serde_json::json!({ "pattern": METADATA_KEY })
+}
+
+fn metadata_values() -> serde_json::Value {
+    serde_json::json!({ "type": "string", "pattern": METADATA_VALUE })
 }
 
 /// The image that nodes boot from.

@@ -3,13 +3,15 @@
 use camino::Utf8PathBuf;
 
 use crate::model::image::{ImageName, Platform};
-use crate::model::{Bytes, LabName, MAX_NODES, NodeName, Subnet};
+use crate::model::{Bytes, FleetEngine, LabName, MAX_NODES, NodeName, Subnet};
 
 use super::file::{Provider, VERSION};
 
 /// How many nodes a new lab has if nobody says.
 pub const DEFAULT_NODES: u16 = 3;
 pub const DEFAULT_PREFIX: &str = "core";
+/// What a new user sees run; it comes with `lab`.
+pub const DEFAULT_STACK: &str = "demo";
 pub const DEFAULT_BASE_IMAGE: &str = "debian:bookworm-slim";
 
 /// Below it systemd, Docker and etcd of one node kill each other for memory.
@@ -26,6 +28,7 @@ pub const LEAST_CACHE_LIMIT: Bytes = Bytes::mebibytes(1 << 10);
 /// What a node's name may be long, less the longest number: `-200`.
 pub(super) const LONGEST_PREFIX: usize = NodeName::LONGEST - 4;
 pub(super) const LONGEST_IMAGE: usize = 255;
+pub(super) const LONGEST_STACK: usize = NodeName::LONGEST;
 
 /// Why a value is no good: a sentence that goes behind the name of its key or flag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +73,57 @@ pub(super) fn nodes(count: i64) -> Result<u16, Refused> {
 
 pub(super) fn provider(text: &str) -> Result<Provider, Refused> {
     text.parse().map_err(Refused::because)
+}
+
+/// Refuses what could lead out of the folder `services`, and what would be another folder on a disk that
+/// takes small and capital letters for the same.
+pub(super) fn stack(text: &str) -> Result<String, Refused> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let reason = if text.is_empty() {
+        "it is empty; `none` starts nothing"
+    } else if text.len() > LONGEST_STACK {
+        "it is too long"
+    } else if !text.chars().all(|c| is_plain(c) || c == '-') {
+        "only lower-case letters, digits and `-` may stand in it"
+    } else if !text.starts_with(is_plain) || !text.ends_with(is_plain) {
+        "it must begin and end with a letter or a digit"
+    } else {
+        return Ok(text.to_owned());
+    };
+    Err(Refused::because(format!("`{}` cannot name a stack: {reason}", text.escape_debug())))
+}
+
+pub(super) fn engine(text: &str) -> Result<FleetEngine, Refused> {
+    match text {
+        "lab" => Ok(FleetEngine::Lab),
+        "fleet" => Ok(FleetEngine::Fleet),
+        other => {
+            let other = other.escape_debug();
+            Err(Refused::because(format!("`{other}` is not an engine: there are `lab` and `fleet`")))
+        }
+    }
+}
+
+pub(super) fn metadata_key(key: &str) -> Result<(), Refused> {
+    if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+        let reason = "only letters, digits, `.`, `_` and `-` may stand in it";
+        return Err(Refused::because(format!("`{}` cannot name metadata: {reason}", key.escape_debug())));
+    }
+    Ok(())
+}
+
+/// Refuses what would be several values, or none, in a list such as `zone=a,disk=ssd`.
+pub(super) fn metadata_value(text: &str) -> Result<String, Refused> {
+    let reason = if text.is_empty() {
+        return Err(Refused::because("a value is missing"));
+    } else if text.contains(|c: char| "=,".contains(c) || c.is_control()) {
+        "`=`, `,` and control characters may not stand in it"
+    } else if text.trim() != text {
+        "it begins or ends with a blank"
+    } else {
+        return Ok(text.to_owned());
+    };
+    Err(Refused::because(format!("`{}` is no value of metadata: {reason}", text.escape_debug())))
 }
 
 pub(super) fn prefix(text: &str) -> Result<NodeName, Refused> {
@@ -260,6 +314,32 @@ mod tests {
         for bad in ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "linux/a b", "linux/\n"] {
             assert!(platform(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_stack_is_a_folder_and_none_above_it() {
+        for good in ["demo", "none", "web-2", "0", &"x".repeat(63)] {
+            assert_eq!(stack(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "Demo", "..", "a/b", "a.b", "a_b", "-a", "a-", "ü", "a b", &"x".repeat(64)] {
+            assert!(stack(bad).is_err(), "{bad}");
+        }
+        refused(
+            stack("My Stack"),
+            "`My Stack` cannot name a stack: only lower-case letters, digits and `-` may stand in it",
+        );
+    }
+
+    #[test]
+    fn metadata_fits_into_a_list_of_fleet() {
+        for good in ["a", "ssd", "us-east 1", "ü", "\"x\"", "a:b/c"] {
+            assert_eq!(metadata_value(good), Ok(good.to_owned()));
+        }
+        for bad in ["", " ", "a ", "\u{a0}a", "a=b", "a,b", "a\nb", "a\tb", "\u{1b}[31m"] {
+            assert!(metadata_value(bad).is_err(), "{bad:?}");
+        }
+        assert!(["a", "A.b_c-9"].iter().all(|key| metadata_key(key).is_ok()));
+        assert!(["", "a b", "a=", "ü", "a,b", "a\n"].iter().all(|key| metadata_key(key).is_err()));
     }
 
     #[test]

@@ -16,12 +16,13 @@ mod template;
 
 pub use dirs::{Dirs, NoFolder};
 pub use file::{
-    CacheTable, FILE_NAME, ImageTable, LabFile, NetworkTable, NodeTable, OneImage, Provider, UnknownProvider,
+    CacheTable, FILE_NAME, FleetTable, ImageTable, LabFile, MetadataTable, NetworkTable, NodeTable, OneImage,
+    Provider, UnknownProvider,
 };
 pub use images::ImageProblem;
 pub use limits::{
-    DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_NODES, DEFAULT_PREFIX, LEAST_CACHE_LIMIT, LEAST_CPUS,
-    LEAST_MEMORY, MOST_CPUS, Refused,
+    DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_NODES, DEFAULT_PREFIX, DEFAULT_STACK, LEAST_CACHE_LIMIT,
+    LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, Refused,
 };
 pub use lock::{Holder, Lock, LockError};
 pub use parse::{decode, parse};

@@ -29,6 +29,10 @@ pub(super) fn mistaken(key: &str, value: &DeValue<'_>) -> Option<String> {
         ("nodes" | "cpus" | "version", DeValue::String(text)) if text.parse::<f64>().is_ok() => {
             Some(format!("write {text} without quotes"))
         }
+        ("fence", DeValue::String(text)) if ["true", "false"].contains(&text.as_ref()) => {
+            Some(format!("write {text} without quotes"))
+        }
+        ("stack", DeValue::Boolean(_)) => Some("write \"none\" to start nothing".to_owned()),
         ("base", DeValue::String(_)) => Some("`base` stands under `[image]`".to_owned()),
         ("memory" | "limit", DeValue::Integer(_)) => {
             Some("write it with its unit, such as \"2GiB\"".to_owned())

@@ -14,7 +14,11 @@ mod tests {
 
     use super::*;
     use crate::config::file::{KEYS, ONE_IMAGE, is_table};
-    use crate::config::{DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_PREFIX, LabFile, Provider, parse};
+    use crate::config::{
+        DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_PREFIX, DEFAULT_STACK, FleetTable, LabFile,
+        Provider, parse,
+    };
+    use crate::model::FleetEngine;
 
     fn written() -> String {
         render(&LabName::parse("web").unwrap(), 5)
@@ -77,6 +81,8 @@ mod tests {
         assert_eq!(file.version, Some(1));
         assert_eq!(file.provider, Some(Provider::default()));
         assert_eq!(file.node.prefix.unwrap().as_str(), DEFAULT_PREFIX);
+        assert_eq!(file.stack.as_deref(), Some(DEFAULT_STACK));
+        assert_eq!(file.fleet, FleetTable { engine: Some(FleetEngine::Lab), fence: Some(false) });
         assert_eq!(file.image.base.unwrap(), DEFAULT_BASE_IMAGE);
         assert_eq!(file.cache.limit, Some(DEFAULT_CACHE_LIMIT));
         let set = keys_of_tables(&text);
