@@ -13,9 +13,13 @@ mod linux {
 
     #[expect(clippy::print_stderr, clippy::print_stdout, reason = "this is where labd talks")]
     pub(super) fn main() -> ExitCode {
-        let words: Vec<String> = std::env::args().skip(1).collect();
+        let words: Vec<String> = std::env::args().collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let result = match words[..] {
+        let program = words.first().map_or("", |path| path.rsplit('/').next().unwrap_or(path));
+        if program == "fleetctl" {
+            return fleetctl(&words[1..]);
+        }
+        let result = match words[1..] {
             ["init"] => init().map(|never| match never {}),
             ["serve"] => block_on(serve()).map(|()| None),
             ["health"] => block_on(health()).map(Some),
@@ -40,6 +44,21 @@ mod linux {
         }
     }
 
+    /// What clients of fleet run on nodes goes by this name.
+    #[expect(clippy::print_stderr, clippy::print_stdout, reason = "this is where fleetctl talks")]
+    fn fleetctl(words: &[&str]) -> ExitCode {
+        match block_on(async { Ok(node::fleetctl(words).await?) }) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
     #[expect(clippy::print_stderr, reason = "it lands in the machine's console")]
     fn init() -> anyhow::Result<Infallible> {
         eprintln!("labd: preparing this node; then systemd takes over, which logs to the journal");
@@ -51,6 +70,8 @@ mod linux {
     }
 
     async fn serve() -> anyhow::Result<()> {
+        // systemd adds the time and keeps what is written here.
+        tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().with_ansi(false).init();
         Ok(node::serve(variable("NOTIFY_SOCKET").as_deref()).await?)
     }
 
@@ -69,7 +90,11 @@ mod linux {
     /// One thread is enough for a few requests a second, and keeps labd small.
     fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.context("could not start")?.block_on(work)
+        let runtime = runtime.context("could not start")?;
+        let result = runtime.block_on(work);
+        // A read of standard input may still be under way; it is not waited for.
+        runtime.shutdown_background();
+        result
     }
 
     #[expect(clippy::disallowed_methods, reason = "how Docker and systemd speak to this program")]

@@ -6,6 +6,8 @@ mod apply;
 mod cgroup;
 mod daemon;
 mod fill;
+mod fleet;
+mod fleetctl;
 mod health;
 mod hosts;
 mod images;
@@ -24,6 +26,7 @@ use camino::Utf8Path;
 use crate::model::image::{LAYERS_ON_NODE, SharedImage};
 
 pub use fill::{Error as FillError, fill};
+pub use fleetctl::{Error as FleetctlError, fleetctl};
 pub use init::{Error as InitError, init};
 pub use serve::{Error as ServeError, SOCKET, health, serve};
 

@@ -17,9 +17,11 @@ use futures_util::stream;
 use rustix::fs::{Mode, chmod, chown};
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use super::fleet::Fleet;
 use super::health::{Probe, Services};
 use super::{announce, apply, chain, images, init};
 use crate::model::{NodeConfig, NodeHealth};
@@ -42,6 +44,8 @@ pub enum Error {
     Listen { socket: String, source: io::Error },
     #[error("could not tell systemd that labd is ready")]
     Notify { source: io::Error },
+    #[error("could not mind signals")]
+    Signal { source: io::Error },
     #[error("labd stopped serving")]
     Serve { source: io::Error },
     #[error("labd does not answer at `{SOCKET}`")]
@@ -57,11 +61,13 @@ pub(super) struct Node {
     /// One load at a time: a second one begins with what the first has brought.
     pub(super) loads: Arc<Semaphore>,
     probe: Probe,
+    fleet: Fleet,
 }
 
 impl Node {
     fn new(config: NodeConfig) -> Arc<Self> {
         Arc::new(Self {
+            fleet: Fleet::start(&config),
             config: Mutex::new(Arc::new(config)),
             changes: Semaphore::new(1),
             loads: Arc::new(Semaphore::new(1)),
@@ -80,7 +86,11 @@ impl Node {
 
     async fn change(&self, new: NodeConfig) -> Result<(), apply::Error> {
         let _turn = self.changes.acquire().await.expect("the semaphore is never closed");
-        apply::apply(&self.config(), &new).await?;
+        let old = self.config();
+        apply::apply(&old, &new).await?;
+        if old.fleet != new.fleet || old.nodes != new.nodes {
+            self.fleet.restart(&new).await;
+        }
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         Ok(())
     }
@@ -90,6 +100,8 @@ impl Node {
 pub async fn serve(notify_socket: Option<&str>) -> Result<(), Error> {
     let config = init::load_config()?.ok_or(Error::NoConfig)?;
     let listener = listen(SOCKET)?;
+    // A daemon that is told to begin anew has read all there is to read; without this the signal would end it.
+    let _hangups = signal(SignalKind::hangup()).map_err(|source| Error::Signal { source })?;
     if let Some(socket) = notify_socket {
         announce::ready(socket).map_err(|source| Error::Notify { source })?;
     }
@@ -103,7 +115,8 @@ pub async fn health() -> Result<String, Error> {
     Ok(connection.get("/v1/health").await?.text())
 }
 
-fn listen(socket: &str) -> Result<UnixListener, Error> {
+/// Listens at a path for root and `core`.
+pub(super) fn listen(socket: &str) -> Result<UnixListener, Error> {
     let failed = |source| Error::Listen { socket: socket.to_owned(), source };
     let (_, group) = init::user_ids()?;
     // A process that was killed leaves its socket behind.
