@@ -7,10 +7,12 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::{
-    complete, completions, cp, doctor, down, env, exec, halt, images, init, logs, ls, reload_images, ssh,
-    ssh_config, status, up, validate,
+    complete, completions, cordon, cp, doctor, down, drain, env, exec, halt, images, init, logs, ls,
+    machines, plan, rebalance, reload_images, ssh, ssh_config, status, uncordon, unit, units, up, validate,
+    why,
 };
 use crate::model::{Bytes, LabName};
+use crate::ops::units::PATIENCE;
 
 /// Reproduce a highly available cluster on this machine: real nodes with systemd, Docker and etcd
 #[derive(Debug, Parser)]
@@ -59,6 +61,24 @@ pub struct Global {
     /// Put this program on nodes as labd instead of the one beside lab
     #[arg(long, global = true, env = "LAB_LABD", value_name = "PATH", hide = true)]
     pub labd: Option<Utf8PathBuf>,
+}
+
+/// How long a verb waits for what it asked for.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Waiting {
+    /// Give up waiting after this many seconds; 60 unless told
+    #[arg(long, env = "LAB_WAIT", value_name = "SECONDS", value_parser = seconds)]
+    wait: Option<Duration>,
+    /// Say what is wanted and do not wait until it is so
+    #[arg(long, env = "LAB_NO_WAIT")]
+    no_wait: bool,
+}
+
+impl Waiting {
+    /// Returns how long to wait; `None` not to.
+    pub fn limit(&self) -> Option<Duration> {
+        (!self.no_wait).then(|| self.wait.unwrap_or(PATIENCE))
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -113,6 +133,24 @@ pub enum Verb {
     Cp(cp::Args),
     /// Show the journal of a node
     Logs(logs::Args),
+    /// Run units, stop them, and see how they are
+    Unit(unit::Args),
+    /// List units, with the machines that they are on
+    Units(units::Args),
+    /// List machines, with what units may demand of them
+    Machines(machines::Args),
+    /// Tell why a unit is where it is, or nowhere
+    Why(why::Args),
+    /// Show where units would go if nodes died
+    Plan(plan::Args),
+    /// Have a node take no more units
+    Cordon(cordon::Args),
+    /// Have a node take units again
+    Uncordon(uncordon::Args),
+    /// Have a node give its units away and take no more
+    Drain(drain::Args),
+    /// Move units from full nodes to empty ones
+    Rebalance(rebalance::Args),
     /// Look at the lab's images, and at the cache that keeps them
     Images(images::Args),
     /// Make again what changed of the images, and bring it to all nodes

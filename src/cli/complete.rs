@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap_complete::CompletionCandidate;
 
 use crate::config::{Dirs, Flags, Settings, StateDir};
+use crate::fleet::unit::UnitName;
 use crate::fs;
 use crate::model::LabName;
 
@@ -21,6 +22,12 @@ pub fn node_paths() -> Vec<CompletionCandidate> {
         .into_iter()
         .map(|node| CompletionCandidate::new(format!("{}:", node.get_value().to_string_lossy())))
         .collect()
+}
+
+/// Returns the unit files of this folder. What the cluster knows would have to be asked for through ssh.
+pub fn unit_files() -> Vec<CompletionCandidate> {
+    let names = fs::list(camino::Utf8Path::new(".")).unwrap_or_default();
+    names.into_iter().filter(|name| UnitName::parse(name).is_ok()).map(CompletionCandidate::new).collect()
 }
 
 /// Returns the names of the labs that were made from this folder.

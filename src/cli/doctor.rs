@@ -6,7 +6,7 @@ use super::args::Output;
 use super::context::Context;
 use super::exit::Exit;
 use crate::docker::Engine;
-use crate::ops::doctor::{Finding, Place, Verdict, examine, gather, mend};
+use crate::ops::doctor::{Finding, Place, Verdict, examine, fleet, gather, mend};
 use crate::provider::Provider;
 use crate::provider::container::Containers;
 
@@ -56,6 +56,10 @@ async fn look(context: &Context) -> anyhow::Result<Vec<Finding>> {
         Ok(engine) => labs(context, engine).await,
         Err(_) => Vec::new(),
     };
+    let is_here = |(name, project): &(_, Option<String>)| {
+        *name == settings.lab && project.as_deref() == Some(settings.project.as_str())
+    };
+    let fleet = if labs.iter().any(is_here) { Some(fleet(registry(context).await)) } else { None };
     let place = Place {
         project: settings.project,
         cache: context.dirs.cache().to_owned(),
@@ -63,7 +67,13 @@ async fn look(context: &Context) -> anyhow::Result<Vec<Finding>> {
         subnet: settings.subnet,
         labs,
     };
-    Ok(examine(&gather(engine.as_ref(), &place).await))
+    Ok(examine(&gather(engine.as_ref(), &place).await).into_iter().chain(fleet).collect())
+}
+
+/// Asks the fleet of the lab in this folder whether what it remembers is sound.
+async fn registry(context: &Context) -> Result<Vec<String>, String> {
+    let bench = context.open().await.map_err(|error| error.to_string())?;
+    crate::ops::units::fsck(&bench.lab()).await.map_err(|error| error.to_string())
 }
 
 /// Returns the labs of this host; an engine that cannot list them is a finding of its own.

@@ -57,8 +57,8 @@ impl Args {
         let ended = ops::run(&lab, &self.nodes, &line, |node, output| match output {
             NodeOutput::Stdout(bytes) if is_json => kept.entry(node.clone()).or_default().0.extend(bytes),
             NodeOutput::Stderr(bytes) if is_json => kept.entry(node.clone()).or_default().1.extend(bytes),
-            NodeOutput::Stdout(bytes) => context.ui.write(&prefixer.lines(node, false, &bytes)),
-            NodeOutput::Stderr(bytes) => context.ui.write_talk(&prefixer.lines(node, true, &bytes)),
+            NodeOutput::Stdout(bytes) => context.ui.write(&prefixer.lines(node.as_str(), false, &bytes)),
+            NodeOutput::Stderr(bytes) => context.ui.write_talk(&prefixer.lines(node.as_str(), true, &bytes)),
         });
         let ended = ended.await?;
         for (is_error, rest) in prefixer.rest() {
@@ -107,34 +107,34 @@ pub fn shell_line(command: &[String]) -> String {
     }
 }
 
-/// Cuts streams into lines and puts the node's name before each.
+/// Cuts streams into lines and puts before each whose it is.
 #[derive(Default)]
-struct Prefixer {
-    unfinished: BTreeMap<(NodeName, bool), Vec<u8>>,
+pub struct Prefixer {
+    unfinished: BTreeMap<(String, bool), Vec<u8>>,
 }
 
 impl Prefixer {
-    fn lines(&mut self, node: &NodeName, is_error: bool, bytes: &[u8]) -> Vec<u8> {
-        let buffer = self.unfinished.entry((node.clone(), is_error)).or_default();
+    pub fn lines(&mut self, whose: &str, is_error: bool, bytes: &[u8]) -> Vec<u8> {
+        let buffer = self.unfinished.entry((whose.to_owned(), is_error)).or_default();
         buffer.extend(bytes);
         let end = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let whole: Vec<u8> = buffer.drain(..end).collect();
-        whole.split_inclusive(|byte| *byte == b'\n').flat_map(|line| prefixed(node, line)).collect()
+        whole.split_inclusive(|byte| *byte == b'\n').flat_map(|line| prefixed(whose, line)).collect()
     }
 
     /// Returns the last lines of those that ended without a line's end.
-    fn rest(self) -> Vec<(bool, Vec<u8>)> {
+    pub fn rest(self) -> Vec<(bool, Vec<u8>)> {
         let rest = self.unfinished.into_iter().filter(|(_, bytes)| !bytes.is_empty());
-        rest.map(|((node, is_error), mut bytes)| {
+        rest.map(|((whose, is_error), mut bytes)| {
             bytes.push(b'\n');
-            (is_error, prefixed(&node, &bytes))
+            (is_error, prefixed(&whose, &bytes))
         })
         .collect()
     }
 }
 
-fn prefixed(node: &NodeName, line: &[u8]) -> Vec<u8> {
-    [node.as_str().as_bytes(), b"  ", line].concat()
+fn prefixed(whose: &str, line: &[u8]) -> Vec<u8> {
+    [whose.as_bytes(), b"  ", line].concat()
 }
 
 #[cfg(test)]
@@ -143,12 +143,12 @@ mod tests {
 
     #[test]
     fn lines_are_prefixed_however_they_are_cut() {
-        let node = NodeName::parse("core-01").unwrap();
+        let node = "core-01";
         let mut prefixer = Prefixer::default();
-        assert_eq!(prefixer.lines(&node, false, b"a\nb"), b"core-01  a\n");
-        assert_eq!(prefixer.lines(&node, true, b"oops\n"), b"core-01  oops\n");
-        assert_eq!(prefixer.lines(&node, false, b"c\n\n"), b"core-01  bc\ncore-01  \n");
-        assert_eq!(prefixer.lines(&node, false, b"end"), b"");
+        assert_eq!(prefixer.lines(node, false, b"a\nb"), b"core-01  a\n");
+        assert_eq!(prefixer.lines(node, true, b"oops\n"), b"core-01  oops\n");
+        assert_eq!(prefixer.lines(node, false, b"c\n\n"), b"core-01  bc\ncore-01  \n");
+        assert_eq!(prefixer.lines(node, false, b"end"), b"");
         assert_eq!(prefixer.rest(), [(false, b"core-01  end\n".to_vec())]);
     }
 

@@ -68,14 +68,25 @@ impl Exit {
         use ops::Error as E;
         Some(match error {
             E::Interrupted => Self::Interrupted,
-            E::NoLab { .. } | E::NoNode { .. } | E::NoImage { .. } => Self::NotFound,
+            E::NoLab { .. }
+            | E::NoNode { .. }
+            | E::NoImage { .. }
+            | E::NoUnit { .. }
+            | E::NoUnitFile { .. }
+            | E::NoMachine { .. } => Self::NotFound,
             E::Silent { .. } | E::NotServing { .. } => Self::TimedOut,
+            E::Unfinished { failures, .. } if failures.iter().all(|failure| failure.is_late) => {
+                Self::TimedOut
+            }
             E::Name(_)
             | E::ImageName(_)
             | E::NotPulled { .. }
+            | E::Stack(_)
             | E::Subnet(_)
             | E::OtherPrefix { .. }
             | E::BadCopy { .. }
+            | E::UnitFile { .. }
+            | E::UnitNeeds { .. }
             | E::Provider(provider::Error::SubnetTaken { .. }) => Self::Usage,
             E::Provider(provider::Error::Docker(source)) => Self::of_docker(source),
             E::Provider(provider::Error::Capability { .. }) => Self::Missing,

@@ -1,5 +1,6 @@
 //! Finds in an error's chain what to tell the user beyond the chain itself.
 
+use crate::ops::units::Failure;
 use crate::{config, docker, ops};
 
 /// Returns one thing to do, from whatever part of the chain knows one.
@@ -15,11 +16,21 @@ pub fn of(error: &anyhow::Error) -> Option<String> {
 
 /// Returns the single failures, where several came at once.
 pub fn details(error: &anyhow::Error) -> Vec<String> {
-    let several = error.chain().find_map(|link| match link.downcast_ref::<ops::Error>() {
-        Some(ops::Error::Several { errors, .. }) => Some(errors),
+    let lines = error.chain().find_map(|link| match link.downcast_ref::<ops::Error>() {
+        Some(ops::Error::Several { errors, .. }) => Some(errors.iter().map(whole).collect()),
+        Some(ops::Error::NoFleet { reasons, .. }) => {
+            Some(reasons.iter().map(|(node, error)| format!("{node}: {}", whole(error))).collect())
+        }
+        Some(ops::Error::Unfinished { failures, .. }) => Some(failures.iter().map(failure).collect()),
         _ => None,
     });
-    several.into_iter().flatten().map(whole).collect()
+    lines.unwrap_or_default()
+}
+
+/// Returns a unit's failure with what each machine says about it, indented.
+fn failure(failure: &Failure) -> String {
+    let details: String = failure.details.iter().map(|line| format!("\n      {line}")).collect();
+    format!("{}: {}{details}", failure.unit, failure.why)
 }
 
 /// Returns an error with what it comes from, on one line.

@@ -10,9 +10,11 @@ mod ui;
 mod watch;
 
 mod completions;
+mod cordon;
 mod cp;
 mod doctor;
 mod down;
+mod drain;
 mod env;
 mod exec;
 mod halt;
@@ -20,12 +22,19 @@ mod images;
 mod init;
 mod logs;
 mod ls;
+mod machines;
+mod plan;
+mod rebalance;
 mod reload_images;
 mod ssh;
 mod ssh_config;
 mod status;
+mod uncordon;
+mod unit;
+mod units;
 mod up;
 mod validate;
+mod why;
 
 use clap::{CommandFactory, Parser};
 
@@ -77,6 +86,15 @@ async fn run(args: Args, ui: &ui::Ui) -> anyhow::Result<Exit> {
         Verb::Doctor(doctor) => doctor.run(&context).await,
         Verb::Init(init) => init.run(&context),
         Verb::Validate(validate) => validate.run(&context),
+        Verb::Unit(unit) => unit.run(&context).await,
+        Verb::Units(units) => units.run(&context).await,
+        Verb::Machines(machines) => machines.run(&context).await,
+        Verb::Why(why) => why.run(&context).await,
+        Verb::Plan(plan) => plan.run(&context).await,
+        Verb::Cordon(cordon) => cordon.run(&context).await,
+        Verb::Uncordon(uncordon) => uncordon.run(&context).await,
+        Verb::Drain(drain) => drain.run(&context).await,
+        Verb::Rebalance(rebalance) => rebalance.run(&context).await,
         Verb::Images(images) => images.run(&context).await,
         Verb::ReloadImages(reload) => reload.run(&context).await,
         Verb::Env(env) => env.run(&context).await,

@@ -8,12 +8,16 @@ use super::args::Output;
 use super::context::{Bench, Context};
 use super::exit::Exit;
 use super::table;
+use crate::fleet::unit::UnitName;
 use crate::model::{Answer, NodeHealth};
+use crate::ops::units::FleetStatus;
 use crate::ops::{self, NodeStatus, Status};
 use crate::provider::MachineState;
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Ends with code 3 if the lab does not serve in full.")]
+#[command(
+    after_help = "Ends with code 3 if the lab does not serve in full, or a unit failed or found no machine."
+)]
 pub struct Args {
     /// Show it again every second, until Ctrl-C
     #[arg(short, long, env = "LAB_WATCH")]
@@ -72,7 +76,7 @@ fn render(status: &Status) -> String {
     let heading =
         ["NODE", "STATE", "ADDRESS", "SSH", "SYSTEMD", "DOCKER", "ETCD", "MEMORY", "DISK FREE", "UP"];
     let mut text = table::render(&heading, &rows);
-    text += &format!("\n{}\n", etcd(status));
+    text += &format!("\n{}\n{}\n", etcd(status), fleet(&status.fleet));
     for node in &status.nodes {
         if let Some(trouble) = node.trouble().filter(|_| node.state == MachineState::Running) {
             text += &format!("{}: {trouble}\n", node.node);
@@ -119,6 +123,34 @@ fn state(node: &NodeStatus) -> String {
     .to_owned()
 }
 
+fn fleet(fleet: &Answer<FleetStatus>) -> String {
+    let fleet = match fleet {
+        Answer::Up(fleet) => fleet,
+        Answer::Down(why) => return format!("fleet: no answer: {why}"),
+    };
+    let units = &fleet.units;
+    let plural = if units.active == 1 { "" } else { "s" };
+    let mut text = format!("fleet: {}, {} unit{plural} active", fleet.engine, units.active);
+    let named = [
+        ("failed", &units.failed),
+        ("on no machine", &units.not_placed),
+        ("on several machines at once", &units.twice),
+    ];
+    for (what, names) in named.into_iter().filter(|(_, names)| !names.is_empty()) {
+        text += &format!(", {} {what} ({})", names.len(), few(names));
+    }
+    text
+}
+
+/// Names a few units, and how many more there are.
+fn few(names: &[UnitName]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(UnitName::as_str).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", shown.join(", "))
+}
+
 fn etcd(status: &Status) -> String {
     let etcd = &status.etcd;
     let lab = &status.lab;
@@ -129,4 +161,37 @@ fn etcd(status: &Status) -> String {
     let leader = etcd.leader.as_ref().map(|leader| format!(", led by {leader}")).unwrap_or_default();
     let plural = if members == 1 { "" } else { "s" };
     format!("lab {lab}: etcd has {members} member{plural}{leader}; it bears the loss of {}", etcd.tolerates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::client::Engine;
+    use crate::ops::units::Counts;
+
+    fn told(units: Counts) -> String {
+        fleet(&Answer::Up(FleetStatus { engine: Engine::Lab { version: "0.1.0".to_owned() }, units }))
+    }
+
+    fn names(stems: &[&str]) -> Vec<UnitName> {
+        stems.iter().map(|stem| UnitName::from_argument(stem).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_line_about_fleet_names_what_is_wrong() {
+        let well = Counts { active: 1, ..Counts::default() };
+        assert_eq!(told(well), "fleet: labd 0.1.0, 1 unit active");
+        let ill = Counts {
+            active: 2,
+            failed: names(&["a", "b", "c", "d"]),
+            twice: names(&["x"]),
+            ..Counts::default()
+        };
+        assert_eq!(
+            told(ill),
+            "fleet: labd 0.1.0, 2 units active, 4 failed (a.service, b.service, c.service and 1 more), \
+             1 on several machines at once (x.service)"
+        );
+        assert_eq!(fleet(&Answer::Down("no".to_owned())), "fleet: no answer: no");
+    }
 }

@@ -45,6 +45,13 @@ pub struct Args {
     /// Call the nodes PREFIX-01, PREFIX-02 …
     #[arg(long, env = "LAB_PREFIX", value_name = "PREFIX")]
     prefix: Option<NodeName>,
+    /// Have a node that lost its lease stop its units before others may start them
+    #[arg(long, env = "LAB_FENCE", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
+    fence: Option<bool>,
+    /// Start the units of services/NAME, or of the stack that comes with lab; `none` for none
+    #[arg(long, env = "LAB_STACK", value_name = "NAME")]
+    stack: Option<String>,
     /// Show what would be done and do nothing
     #[arg(long, env = "LAB_DRY_RUN")]
     dry_run: bool,
@@ -65,6 +72,8 @@ impl Args {
             subnet: self.subnet,
             base_image: self.base_image.clone(),
             prefix: self.prefix.clone(),
+            fence: self.fence,
+            stack: self.stack.clone(),
             ..context.flags()
         }
     }
@@ -100,7 +109,9 @@ impl Args {
             bench.settings.lab,
             nodes(shown.count)
         ));
-        context.ui.say("next: lab status | lab ssh core-01 | lab exec --all -- uptime | lab down");
+        context
+            .ui
+            .say("next: lab status | lab units | lab ssh core-01 | lab exec --all -- uptime | lab down");
         if self.output.is_json() {
             let status = ops::status(&bench.lab()).await?;
             context.ui.print_json(&json!({ "tasks": shown.tasks, "status": status }))?;
@@ -206,4 +217,27 @@ struct Summary {
 
 fn nodes(count: usize) -> String {
     if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, FromArgMatches};
+
+    use super::*;
+
+    #[test]
+    fn fencing_is_said_with_and_without_a_value() {
+        #[track_caller]
+        fn check(flag: &[&str], want: Option<bool>) {
+            let command =
+                <Args as ClapArgs>::augment_args(Command::new("up")).mut_arg("fence", |arg| arg.env(None));
+            let matches = command.try_get_matches_from([&["up"], flag, &["--dry-run"]].concat()).unwrap();
+            let args = Args::from_arg_matches(&matches).unwrap();
+            assert_eq!((args.fence, args.dry_run), (want, true), "{flag:?}");
+        }
+        check(&[], None);
+        check(&["--fence"], Some(true));
+        check(&["--fence=true"], Some(true));
+        check(&["--fence=false"], Some(false));
+    }
 }

@@ -5,9 +5,13 @@ use clap::Args as ClapArgs;
 use super::context::Context;
 use super::exit::Exit;
 use crate::config;
+use crate::ops::{self, Stack};
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Every problem is shown with its line; the code is 2 if there is one.")]
+#[command(
+    after_help = "Every problem is shown with its line; the code is 2 if there is one. The units of the stack are\n\
+    checked too."
+)]
 pub struct Args {
     /// Print the JSON Schema of lab.toml, for editors
     #[arg(long, env = "LAB_SCHEMA")]
@@ -21,6 +25,9 @@ impl Args {
             return Ok(Exit::Done);
         }
         let settings = context.settings(context.flags())?;
+        if let Some(stack) = &settings.stack {
+            Stack::load(&settings.project, stack).map_err(ops::Error::from)?;
+        }
         match config::locate(context.global.file.as_deref(), &context.cwd, context.dirs.home()) {
             Some(path) => context.ui.say(&format!("{path} is fine; the lab is called {}", settings.lab)),
             None => context.ui.say("there is no lab.toml here; `lab init` writes one"),

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
+
+use super::StackError;
+use super::units::Failure;
 use crate::config::{NoFolder, StateError};
+use crate::fleet::client;
+use crate::fleet::unit::{BadNeeds, BadUnitFile, UnitName};
 use crate::model::image::BadImageName;
 use crate::model::{BadName, BadSubnet, LabName, NoFreeSubnet, NodeName};
 use crate::{etcd, exec, fs, http, images, oci, provider, ssh};
@@ -35,6 +41,8 @@ pub enum Error {
     Store(#[from] oci::Error),
     #[error(transparent)]
     Base(#[from] images::Error),
+    #[error(transparent)]
+    Stack(#[from] StackError),
     #[error("the image `{image}` does not come from a registry")]
     NotPulled { image: String },
     #[error("the lab `{lab}` has no image `{image}`; it has {images}")]
@@ -73,6 +81,38 @@ pub enum Error {
     CopyThere { path: String, complaint: String },
     #[error("{} of {of} nodes failed", errors.len())]
     Several { errors: Vec<Error>, of: usize },
+    #[error(transparent)]
+    Fleet(#[from] client::Error),
+    #[error("no node of the lab `{lab}` runs")]
+    NothingRuns { lab: LabName },
+    #[error("fleet answers on no node of the lab `{lab}`")]
+    NoFleet { lab: LabName, reasons: Vec<(NodeName, Self)> },
+    #[error("fleet did not answer")]
+    FleetBroken { source: http::Error },
+    #[error("fleet has lost the cluster: {told}")]
+    FleetCutOff { told: String },
+    #[error("could not change `{unit}`")]
+    Unit { unit: String, source: client::Error },
+    #[error("could not use `{path}`")]
+    UnitFile { path: Utf8PathBuf, source: BadUnitFile },
+    #[error("could not use `{path}`")]
+    UnitNeeds { path: Utf8PathBuf, source: BadNeeds },
+    #[error("could not read what the cluster has of `{unit}`")]
+    UnitText { unit: UnitName, source: BadUnitFile },
+    #[error("the cluster does not know {units}")]
+    NoUnit { units: String },
+    #[error("neither the cluster nor this folder has {units}")]
+    NoUnitFile { units: String },
+    #[error("`{unit}` is on no machine")]
+    NotLoaded { unit: UnitName },
+    #[error("there is no machine `{machine}`, or more than one; there are {machines}")]
+    NoMachine { machine: String, machines: String },
+    #[error("the machine {machine} is no node of the lab `{lab}`, so it cannot be entered")]
+    NotOfLab { machine: String, lab: LabName },
+    #[error("the engine is still at work on {units}")]
+    Unsettled { units: String },
+    #[error("{} of {of} units {what}", failures.len())]
+    Unfinished { what: &'static str, failures: Vec<Failure>, of: usize },
     #[error("interrupted")]
     Interrupted,
 }
@@ -91,6 +131,7 @@ impl Error {
             Self::Image(source) => source.hint(),
             Self::Store(source) => source.hint(),
             Self::Base(source) => source.hint(),
+            Self::Stack(source) => source.hint(),
             Self::Folder(source) => Some(source.hint()),
             Self::Members { source } => source.hint(),
             Self::Node { source, .. } => source.hint(),
@@ -110,6 +151,20 @@ impl Error {
             Self::OtherPrefix { .. } => Some("`lab down` first, or take `node.prefix` back".to_owned()),
             Self::BadCopy { .. } => {
                 Some("write one of the two as NODE:PATH, as in `lab cp a.txt core-01:/tmp/`".to_owned())
+            }
+            Self::Fleet(source) | Self::Unit { source, .. } => source.hint(),
+            Self::NothingRuns { .. } => Some("`lab up` starts its nodes".to_owned()),
+            Self::NoFleet { .. } => {
+                Some("`lab status` tells how the nodes are, `lab logs NODE -u labd` why".to_owned())
+            }
+            Self::NoUnit { .. } => Some("`lab unit ls` lists the units that it knows".to_owned()),
+            Self::NoUnitFile { .. } => Some(
+                "name a file, as in `lab unit start units/web.service`; `lab unit ls` lists units".to_owned(),
+            ),
+            Self::NotLoaded { unit } => Some(format!("`lab why {unit}` tells why")),
+            Self::Unsettled { .. } => Some("wait a moment; `lab plan` shows what it does".to_owned()),
+            Self::Unfinished { failures, .. } => {
+                failures.first().map(|failure| format!("`lab why {}` tells more", failure.unit))
             }
             Self::NoFreeSubnet(_) => {
                 Some("choose one with `--subnet`, as in `--subnet 192.168.77.0/24`".to_owned())

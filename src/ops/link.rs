@@ -109,7 +109,7 @@ impl Link {
             let mut labd = labd.with_limit(ANSWER_LIMIT);
             let mut lines = labd.lines("/v1/ready").await.map_err(broken)?;
             while let Some(line) = lines.next().await.map_err(broken)? {
-                let reply = http::Reply { status: 200, body: line };
+                let reply = http::Reply { status: 200, server: None, body: line };
                 let health = self.read_health(&reply)?;
                 on_change(&health);
                 match health.trouble() {

@@ -11,7 +11,9 @@ mod keys;
 mod link;
 mod logs;
 mod run;
+mod stack;
 mod status;
+pub mod units;
 mod up;
 
 use crate::config::{Settings, StateDir};
@@ -31,6 +33,7 @@ pub use images::{
 pub use link::Link;
 pub use logs::{LogQuery, logs};
 pub use run::{NodeOutput, run};
+pub use stack::{Stack, StackError};
 pub use status::{NodeStatus, Status, status};
 pub use up::{Action, Plan, Task, apply, plan};
 

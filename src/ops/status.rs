@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::model::{Answer, EtcdHealth, LabName, Node, NodeHealth, NodeName, Subnet};
 use crate::provider::{Machine, MachineState, Provider, Seen};
@@ -12,7 +14,11 @@ use crate::ssh::Target;
 
 use super::keys::Keys;
 use super::link::{Link, USER};
+use super::units::{FleetStatus, glance};
 use super::{Error, Lab};
+
+/// A status is looked at again and again, and units are only a part of it.
+const FLEET_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
@@ -21,6 +27,8 @@ pub struct Status {
     pub subnet: Option<Subnet>,
     pub nodes: Vec<NodeStatus>,
     pub etcd: EtcdStatus,
+    /// What fleet says, asked on the first node that answers, or why it says nothing.
+    pub fleet: Answer<FleetStatus>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -62,7 +70,8 @@ impl NodeStatus {
 
 impl Status {
     pub fn is_healthy(&self) -> bool {
-        self.etcd.has_quorum && self.nodes.iter().all(|node| node.trouble().is_none())
+        let units_are_well = self.fleet.up().is_none_or(|fleet| fleet.units.are_well());
+        self.etcd.has_quorum && units_are_well && self.nodes.iter().all(|node| node.trouble().is_none())
     }
 }
 
@@ -70,19 +79,49 @@ impl Status {
 pub async fn status<P: Provider>(lab: &Lab<'_, P>) -> Result<Status, Error> {
     let seen = lab.observe_existing().await?;
     let keys = Keys::load(&lab.files)?;
-    let asked = seen.machines.iter().map(async |(node, machine)| NodeStatus {
-        node: node.clone(),
-        state: machine.state,
-        address: machine.address,
-        ssh: machine.ssh,
-        health: ask(node, machine, keys.as_ref()).await,
+    let asked = seen.machines.iter().map(async |(node, machine)| {
+        let (health, link) = match ask(node, machine, keys.as_ref()).await {
+            Ok((health, link)) => (Answer::Up(health), Some(link)),
+            Err(why) => (Answer::Down(why), None),
+        };
+        let (node, state) = (node.clone(), machine.state);
+        (NodeStatus { node, state, address: machine.address, ssh: machine.ssh, health }, link)
     });
-    let mut nodes = join_all(asked).await;
+    let (mut nodes, links): (Vec<NodeStatus>, Vec<Option<Link>>) = join_all(asked).await.into_iter().unzip();
+    let fleet = fleet(&seen, links.into_iter().flatten().collect()).await;
     nodes.extend(missing(lab, &seen)?);
     nodes.sort_by(|a, b| a.node.cmp(&b.node));
     let etcd = etcd(&nodes);
     let lab_name = lab.settings.lab.clone();
-    Ok(Status { lab: lab_name, provider: lab.provider.name(), subnet: seen.subnet, nodes, etcd })
+    Ok(Status { lab: lab_name, provider: lab.provider.name(), subnet: seen.subnet, nodes, etcd, fleet })
+}
+
+/// Asks fleet on one node after the other until one answers; nodes of earlier days have none.
+async fn fleet(seen: &Seen, links: Vec<Link>) -> Answer<FleetStatus> {
+    let mut why = "no node can be asked".to_owned();
+    let asking = async {
+        for link in &links {
+            match glance(link.session(), seen).await {
+                Ok(fleet) => return Some(fleet),
+                Err(error) => why = whole(&error),
+            }
+        }
+        None
+    };
+    match timeout(FLEET_LIMIT, asking).await {
+        Ok(Some(fleet)) => Answer::Up(fleet),
+        Ok(None) => Answer::Down(why),
+        Err(_) => Answer::Down(format!("no answer within {} s", FLEET_LIMIT.as_secs())),
+    }
+}
+
+/// Returns an error with what it comes from, on one line.
+fn whole(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let texts = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string));
+    let mut texts: Vec<String> = texts.collect();
+    texts.dedup();
+    texts.join(": ")
 }
 
 /// Returns the nodes that the lab was last known to have and that are gone.
@@ -99,15 +138,18 @@ fn missing<P: Provider>(lab: &Lab<'_, P>, seen: &Seen) -> Result<Vec<NodeStatus>
     Ok(gone.map(status).collect())
 }
 
-async fn ask(node: &NodeName, machine: &Machine, keys: Option<&Keys>) -> Answer<NodeHealth> {
+async fn ask(node: &NodeName, machine: &Machine, keys: Option<&Keys>) -> Result<(NodeHealth, Link), String> {
     if machine.state != MachineState::Running {
-        return Answer::Down("it does not run".to_owned());
+        return Err("it does not run".to_owned());
     }
-    let Some(keys) = keys else { return Answer::Down("the lab's keys are gone".to_owned()) };
-    let Some(address) = machine.ssh else { return Answer::Down("its ssh port is not published".to_owned()) };
+    let keys = keys.ok_or_else(|| "the lab's keys are gone".to_owned())?;
+    let address = machine.ssh.ok_or_else(|| "its ssh port is not published".to_owned())?;
     let target = Target { node: node.clone(), address, user: USER.to_owned() };
-    let asking = async { Link::open(&target, &keys.identity()?).await?.health().await };
-    asking.await.map_or_else(|error: Error| Answer::Down(error.to_string()), Answer::Up)
+    let asking = async {
+        let link = Link::open(&target, &keys.identity()?).await?;
+        Ok((link.health().await?, link))
+    };
+    asking.await.map_err(|error: Error| error.to_string())
 }
 
 fn etcd(nodes: &[NodeStatus]) -> EtcdStatus {

@@ -10,7 +10,7 @@ mod gather;
 mod mend;
 mod proc;
 
-pub use checks::examine;
+pub use checks::{examine, fleet};
 pub use facts::{
     Cgroups, Disk, EngineState, FolderState, Generation, HostFacts, Inotify, Installer, KernelFacts,
     LabFolder, Labd, Memory, Program, Programs, Route,

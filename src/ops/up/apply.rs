@@ -11,9 +11,10 @@ use futures_util::stream::iter;
 use crate::checkpoint::Checkpoint;
 use crate::config::State;
 use crate::exec::Cmd;
+use crate::fleet::records::MachineId;
 use crate::fs;
 use crate::images::Look;
-use crate::model::{Node, NodeHealth, NodeName, Seed, Topology};
+use crate::model::{FleetEngine, Node, NodeHealth, NodeName, Seed, Topology, machine_id};
 use crate::progress::Step;
 use crate::provider::{Limits, Provider};
 use crate::ssh::{Identity, Target};
@@ -21,7 +22,8 @@ use crate::wait::{Stop, wait_until};
 
 use super::super::keys::{Keys, write_client_files};
 use super::super::link::{Link, USER, until_stopped};
-use super::super::{Error, Lab};
+use super::super::stack::Stack;
+use super::super::{Error, Lab, units};
 use super::{Action, Plan, Task};
 
 /// More at once only makes them wait for each other in the engine.
@@ -55,7 +57,12 @@ pub async fn apply<P: Provider>(
     work.remember(&plan.before)?;
     Checkpoint::StateWritten.reached();
     let found = plan.links;
-    until_stopped(stop, work.carry_out(found, plan.images, plan.wanted.limits)).await
+    let working = async {
+        let healths = work.carry_out(found, plan.images, plan.wanted.limits).await?;
+        work.start_units(plan.stack.as_ref()).await?;
+        Ok(healths)
+    };
+    until_stopped(stop, working).await
 }
 
 /// A plan under way.
@@ -105,6 +112,22 @@ impl<P: Provider> Work<'_, P> {
         self.lab.load_images(&mut images, &links).await?;
         self.remember(self.topology)?;
         Ok(healths)
+    }
+
+    /// The last step: all nodes are ready, and have all images.
+    async fn start_units(&self, stack: Option<&Stack>) -> Result<(), Error> {
+        let removed = self.nodes_with(|action| matches!(action, Action::Remove { .. })).into_iter();
+        let removed: Vec<_> = removed
+            .map(|node| (node.clone(), MachineId::new(machine_id(&self.topology.id, &node))))
+            .collect();
+        let is_due = self.tasks.iter().any(|task| matches!(task.action, Action::StartUnits { .. }));
+        if let Some(stack) = stack.filter(|_| is_due) {
+            units::bring_stack(self.lab, stack, self.topology).await?;
+        }
+        if self.topology.fleet.engine == FleetEngine::Lab {
+            units::forget(self.lab, &removed).await?;
+        }
+        Ok(())
     }
 
     fn nodes_with(&self, wanted: impl Fn(&Action) -> bool) -> Vec<NodeName> {

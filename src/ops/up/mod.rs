@@ -18,7 +18,8 @@ use crate::ssh::Target;
 use super::images::Have;
 use super::keys::Keys;
 use super::link::{Link, USER};
-use super::{Error, Lab};
+use super::stack::Stack;
+use super::{Error, Lab, units};
 
 pub use apply::apply;
 pub use plan::{Action, Task};
@@ -36,6 +37,7 @@ pub struct Plan {
     /// The lab as it was last complete.
     before: Topology,
     images: Vec<Look>,
+    stack: Option<Stack>,
 }
 
 impl Plan {
@@ -66,6 +68,8 @@ impl Plan {
 
 /// Looks at the lab and decides what to do. Nothing is changed.
 pub async fn plan<P: Provider>(lab: &Lab<'_, P>, labd: &camino::Utf8Path) -> Result<Plan, Error> {
+    let stack =
+        lab.settings.stack.as_deref().map(|name| Stack::load(&lab.settings.project, name)).transpose()?;
     let seen = lab.observe().await?;
     let state = lab.files.load()?;
     let keys = Keys::load(&lab.files)?;
@@ -87,7 +91,27 @@ pub async fn plan<P: Provider>(lab: &Lab<'_, P>, labd: &camino::Utf8Path) -> Res
     let loads = tasks.split_off(tasks.iter().take_while(|task| task.action.node().is_none()).count());
     tasks.extend(plan::plan(&wanted, &seen, &healths));
     tasks.extend(loads);
-    Ok(Plan { tasks, wanted, keys, links, before, images: looks })
+    if let Some(stack) = &stack {
+        let why = why_to_start(stack, &tasks, &links, &seen).await;
+        let action = Action::StartUnits { stack: stack.name.clone() };
+        tasks.extend(why.map(|why| Task { action, why }));
+    }
+    Ok(Plan { tasks, wanted, keys, links, before, images: looks, stack })
+}
+
+/// Returns why the units of a stack have to be seen to, if they have.
+async fn why_to_start(
+    stack: &Stack,
+    tasks: &[Task],
+    links: &BTreeMap<NodeName, Link>,
+    seen: &Seen,
+) -> Option<String> {
+    let Some(link) = links.values().next() else { return Some("they run when all nodes do".to_owned()) };
+    match units::lacks(link.session(), seen, stack).await {
+        Err(_) => Some("fleet does not say how they are".to_owned()),
+        Ok(lacks) if !lacks.is_empty() => Some(lacks.join(", ")),
+        Ok(_) => (!tasks.is_empty()).then(|| "the nodes change".to_owned()),
+    }
 }
 
 /// Asks the nodes that run and are to stay which images they have. One that does not say has other
@@ -158,7 +182,7 @@ fn topology<P: Provider>(
     let existing = u16::try_from(seen.machines.len()).unwrap_or(MAX_NODES);
     let kept = remembered.or((existing > 0).then_some(existing)).filter(|_| !seen.is_nothing());
     let count = settings.nodes.or(kept).unwrap_or(USUAL_NODES);
-    let topology = before.resized(&settings.prefix, count)?;
+    let topology = Topology { fleet: settings.fleet.clone(), ..before.resized(&settings.prefix, count)? };
     let is_ours = |node: &&NodeName| {
         node.as_str().rsplit_once('-').is_some_and(|(prefix, _)| prefix == settings.prefix.as_str())
     };

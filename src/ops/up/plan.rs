@@ -79,12 +79,16 @@ pub enum Action {
     LoadImages {
         node: NodeName,
     },
+    /// Starts the units of the lab's stack.
+    StartUnits {
+        stack: String,
+    },
 }
 
 impl Action {
     pub fn node(&self) -> Option<&NodeName> {
         match self {
-            Self::MakeNetwork { .. } | Self::MakeImage { .. } => None,
+            Self::MakeNetwork { .. } | Self::MakeImage { .. } | Self::StartUnits { .. } => None,
             Self::Create { node }
             | Self::Replace { node }
             | Self::Start { node }
@@ -116,6 +120,7 @@ impl Action {
             Self::Await { .. } => "wait for",
             Self::MakeImage { .. } => "make the image",
             Self::LoadImages { .. } => "load images on",
+            Self::StartUnits { .. } => "start the units of",
         }
     }
 }
@@ -125,6 +130,7 @@ impl fmt::Display for Task {
         match &self.action {
             Action::MakeNetwork { subnet } => write!(f, "make the network {subnet}")?,
             Action::MakeImage { image } => write!(f, "make the image {image}")?,
+            Action::StartUnits { stack } => write!(f, "start the units of the stack {stack}")?,
             action => {
                 write!(f, "{:<16}", action.verb())?;
                 action.node().map_or(Ok(()), |node| write!(f, " {node}"))?;

@@ -3,6 +3,7 @@
 
 mod engine;
 mod files;
+mod fleet;
 mod kernel;
 mod network;
 mod programs;
@@ -12,6 +13,8 @@ mod sample;
 
 use super::facts::HostFacts;
 use super::finding::Finding;
+
+pub use fleet::fleet;
 
 /// Returns what there is to say of a host, in the order in which it is best read.
 pub fn examine(facts: &HostFacts) -> Vec<Finding> {
