@@ -9,6 +9,7 @@ mod container;
 mod contract;
 mod copy;
 mod engine_restart;
+mod fleet;
 mod halt;
 mod images;
 mod interrupt;

@@ -27,6 +27,47 @@ fn of_nothing_each_verb_says_so() {
 }
 
 #[test]
+fn without_a_lab_there_are_no_units() {
+    let engine = Engine::start(EMPTY);
+    let want =
+        "error: there is no lab `shop`\nhint: `lab up` makes it; `lab ls` lists the labs of this host\n";
+    for args in [
+        &["units"][..],
+        &["machines"],
+        &["why", "web"],
+        &["plan", "--without", "core-01"],
+        &["cordon", "core-01"],
+        &["uncordon", "core-01"],
+        &["drain", "core-01"],
+        &["rebalance", "--dry-run"],
+        &["unit", "ls"],
+        &["unit", "start", "web"],
+        &["unit", "stop", "web*"],
+        &["unit", "cat", "web"],
+        &["unit", "status", "web"],
+        &["unit", "journal", "web"],
+        &["unit", "destroy", "web"],
+    ] {
+        engine.sandbox().lab(args).fails(4, want);
+    }
+}
+
+#[test]
+fn a_unit_file_that_makes_no_sense_is_told_with_its_line() {
+    let engine = Engine::start(EMPTY);
+    let sandbox = engine.sandbox();
+    sandbox
+        .write("bad.service", "[Unit]\nDescription\n")
+        .write("odd.service", "[X-Fleet]\nMachineMetadata=ssd\n");
+    sandbox.write("both@.service", "[X-Fleet]\nMachineID=1\nGlobal=true\n");
+    insta::assert_snapshot!(sandbox.transcript(&[
+        &["unit", "start", "bad"],
+        &["unit", "submit", "odd.service"],
+        &["unit", "load", "both@1"],
+    ]));
+}
+
+#[test]
 fn nothing_to_remove_is_done_at_once_and_needs_no_yes() {
     let engine = Engine::start(EMPTY);
     let sandbox = engine.sandbox();

@@ -72,6 +72,20 @@ fn what_cannot_be_read_is_told() {
 }
 
 #[test]
+fn the_units_of_the_stack_are_checked_too() {
+    let unit = "[X-Fleet]\nMachineMetadata=disk\n";
+    let project = |stack: &str| {
+        let sandbox = Sandbox::new();
+        std::fs::create_dir_all(sandbox.path("services/web")).unwrap();
+        sandbox.write("lab.toml", format!("stack = \"{stack}\"\n"));
+        sandbox.write("services/web/db.service", unit);
+        sandbox
+    };
+    let told = |stack| project(stack).lab(&["validate"]).shown();
+    insta::assert_snapshot!([told("web"), told("shop"), told("none"), told("demo")].join("\n"));
+}
+
+#[test]
 fn no_file_is_needed_and_it_is_said() {
     let run = Sandbox::new().lab(&["validate"]).done();
     assert_eq!(run.shown(), "! there is no lab.toml here; `lab init` writes one\n");

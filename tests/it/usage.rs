@@ -6,13 +6,22 @@ use std::process::Stdio;
 use super::engine::{EMPTY, Engine};
 use super::kit::Sandbox;
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 26] = [
     "up",
     "status",
     "ssh",
     "exec",
     "cp",
     "logs",
+    "unit",
+    "units",
+    "machines",
+    "why",
+    "plan",
+    "cordon",
+    "uncordon",
+    "drain",
+    "rebalance",
     "images",
     "reload-images",
     "halt",
@@ -53,6 +62,44 @@ fn help_is_there_for_every_verb_and_in_both_ways() {
 #[test]
 fn help_reads_as_it_was_written() {
     insta::assert_snapshot!(Sandbox::new().transcript(&[&["-h"], &["up", "-h"], &["down", "-h"]]));
+}
+
+const UNIT_VERBS: [&str; 11] =
+    ["start", "stop", "restart", "load", "unload", "submit", "destroy", "cat", "status", "journal", "ls"];
+
+#[test]
+fn help_for_units_reads_as_it_was_written_and_has_examples() {
+    let sandbox = Sandbox::new();
+    insta::assert_snapshot!(sandbox.transcript(&[
+        &["unit", "-h"],
+        &["unit", "start", "-h"],
+        &["drain", "-h"]
+    ]));
+    let help = |words: &[&str]| sandbox.lab(&[&["help"], words].concat()).done().stdout;
+    let of_units = UNIT_VERBS.map(|verb| help(&["unit", verb]));
+    let others = ["units", "machines", "why", "plan", "cordon", "uncordon", "drain", "rebalance"];
+    for text in of_units.into_iter().chain(others.map(|verb| help(&[verb]))) {
+        assert!(text.contains("\nExamples:\n  lab "), "{text}");
+    }
+}
+
+#[test]
+fn units_that_no_cluster_can_have_are_refused_before_anything_is_asked() {
+    let engine = Engine::start(EMPTY);
+    insta::assert_snapshot!(engine.sandbox().transcript(&[
+        &["unit", "start"],
+        &["unit", "start", ""],
+        &["unit", "start", "a b"],
+        &["unit", "start", "@.service"],
+        &["unit", "stop", "web["],
+        &["unit", "cat", "x@y.mount"],
+        &["why", "a/"],
+        &["unit", "start", "web", "--wait", "soon"],
+        &["unit", "journal", "web", "-n", "all"],
+        &["cordon"],
+        &["unit", "strat", "web"],
+    ]));
+    assert_eq!(engine.asked(), Vec::<String>::new());
 }
 
 #[test]
@@ -115,6 +162,9 @@ fn values_that_no_lab_can_have_are_refused_before_anything_is_asked() {
         &["up", "--prefix", "Core_"],
         &["up", "--base-image", "--privileged"],
         &["up", "--base-image=a b"],
+        &["up", "--fence=maybe"],
+        &["up", "--stack", "../web"],
+        &["up", "--stack", ""],
         &["init", "--nodes", "0"],
     ]));
     assert_eq!(engine.asked(), Vec::<String>::new());
@@ -132,6 +182,8 @@ fn a_variable_has_the_limits_of_its_flag() {
             refused("LAB_SUBNET", "1.2.3.0/24"),
             refused("LAB_MEMORY", "1"),
             refused("LAB_PROGRESS", "loud"),
+            refused("LAB_FENCE", "maybe"),
+            refused("LAB_STACK", "My Stack"),
         ]
         .join("\n")
     );

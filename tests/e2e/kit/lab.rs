@@ -98,7 +98,8 @@ impl TestLab {
     /// Lets a command find the lab as `lab` itself does.
     pub fn in_lab(&self, cmd: Cmd) -> Cmd {
         let cmd = cmd.env("LAB_LAB", &self.name).env("XDG_STATE_HOME", self.file("state"));
-        let cmd = cmd.env("XDG_CACHE_HOME", self.cache());
+        // What runs in a lab is what its test puts there.
+        let cmd = cmd.env("XDG_CACHE_HOME", self.cache()).env("LAB_STACK", "none");
         self.engine.reaching(cmd)
     }
 

@@ -1,6 +1,7 @@
 //! What tests are written with: a lab that cleans up after itself, commands with limits, named waits.
 
 mod engine;
+pub mod fleet;
 mod lab;
 mod own_engine;
 mod process;
