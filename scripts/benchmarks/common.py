@@ -51,7 +51,8 @@ class Lab:
 
     def __init__(self, program, folder, count, name=None, toml=""):
         self.program, self.count, self.name = program, count, name or f"bench-{count}"
-        self.folder, self.env = folder / self.name, dict(os.environ)
+        # What runs in the lab is what a benchmark puts there.
+        self.folder, self.env = folder / self.name, {**os.environ, "LAB_STACK": "none"}
         self.folder.mkdir()
         if toml:
             self.describe(toml)
