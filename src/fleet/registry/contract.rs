@@ -190,9 +190,12 @@ async fn three_etcds_keep_the_contract_and_so_do_the_two_that_are_left() {
     change(&registry, vec![write("/m/a", "x", Some(lease))]).await;
 
     cluster.kill(0).await;
-    let goes_on =
-        wait_until("the others answer", PATIENCE, OFTEN, async || registry.read(&keys(&["/m/a"])).await.ok());
-    assert_eq!(goes_on.await.unwrap().entries.len(), 1);
+    let mut last = None;
+    let goes_on = wait_until("the others answer", PATIENCE, OFTEN, async || {
+        registry.read(&keys(&["/m/a"])).await.map_err(|error| last = Some(error)).ok()
+    });
+    let page = goes_on.await;
+    assert_eq!(page.unwrap_or_else(|error| panic!("{error}: {last:?}")).entries.len(), 1);
     assert_eq!(registry.keep_alive(lease).await.unwrap(), Some(LONG));
     registry.commit(vec![], vec![Op::DeletePrefix { prefix: "/".to_owned() }]).await.unwrap();
     contract(&registry).await;
