@@ -10,7 +10,7 @@ use crate::wait::wait_until;
 const SHORT: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_mins(1);
 const OFTEN: Duration = Duration::from_millis(50);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn write(key: &str, value: &str, lease: Option<u64>) -> Op {
     Op::Put { key: key.to_owned(), value: value.to_owned(), lease }
