@@ -9,7 +9,7 @@ mod linux {
     use anyhow::Context;
     use lab::node;
 
-    const USAGE: &str = "usage: labd init | serve | health | fill | version";
+    const USAGE: &str = "usage: labd init | seed | network | serve | health | fill | version";
 
     #[expect(clippy::print_stderr, clippy::print_stdout, reason = "this is where labd talks")]
     pub(super) fn main() -> ExitCode {
@@ -21,6 +21,8 @@ mod linux {
         }
         let result = match words[1..] {
             ["init"] => init().map(|never| match never {}),
+            ["seed"] => block_on(seed()).map(|()| None),
+            ["network"] => block_on(network()).map(|()| None),
             ["serve"] => block_on(serve()).map(|()| None),
             ["health"] => block_on(health()).map(Some),
             ["fill"] => block_on(fill()).map(|()| None),
@@ -67,6 +69,15 @@ mod linux {
             eprintln!("labd: images will be loaded, as the shared ones cannot be used: {trouble}");
         }
         Ok(node::init(seed.as_deref())?)
+    }
+
+    async fn seed() -> anyhow::Result<()> {
+        let text = std::io::read_to_string(std::io::stdin()).context("could not read the seed")?;
+        Ok(node::seed(&text).await?)
+    }
+
+    async fn network() -> anyhow::Result<()> {
+        Ok(node::network().await?)
     }
 
     async fn serve() -> anyhow::Result<()> {

@@ -15,9 +15,14 @@ pub(super) fn dpkg_options() -> Vec<&'static str> {
     lines("dpkg.cfg")
 }
 
+/// Returns a file of the folder.
+pub(super) fn file(path: &str) -> &'static [u8] {
+    NODE.get_file(path).map(File::contents).expect("the folder is part of the program")
+}
+
 fn lines(name: &str) -> Vec<&'static str> {
-    let file = NODE.get_file(name).and_then(File::contents_utf8).expect("the folder is part of the program");
-    file.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+    let text = str::from_utf8(file(name)).expect("what we wrote ourselves is UTF-8");
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
 /// Returns every file with its path below the folder, sorted.
@@ -42,7 +47,7 @@ pub(super) fn context(labd: &[u8]) -> Vec<u8> {
     archive.into_inner().expect("writing to memory does not fail")
 }
 
-fn append(archive: &mut tar::Builder<Vec<u8>>, path: &str, content: &[u8], mode: u32) {
+pub(super) fn append(archive: &mut tar::Builder<Vec<u8>>, path: &str, content: &[u8], mode: u32) {
     let mut header = tar::Header::new_gnu();
     header.set_size(content.len() as u64);
     header.set_mode(mode);
@@ -61,7 +66,7 @@ pub(super) fn base_key() -> String {
     short(parts.fold(Sha256::new(), |hash, part| hash.chain_update(part).chain_update([0])))
 }
 
-fn short(hash: Sha256) -> String {
+pub(super) fn short(hash: Sha256) -> String {
     hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

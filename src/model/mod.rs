@@ -17,4 +17,4 @@ pub use kernel::{CAPABILITIES, HostRoute, bounding_set, missing_capabilities, pa
 pub use name::{BadName, LabName, NodeName};
 pub use node::{EtcdJoin, EtcdRole, NodeConfig, Peer, Seed, build_id};
 pub use subnet::{BadSubnet, NoFreeSubnet, Subnet};
-pub use topology::{MAX_NODES, Node, Topology, machine_id, member_count};
+pub use topology::{MAX_NODES, Node, Topology, machine_id, member_count, node_mac};

@@ -51,6 +51,10 @@ pub struct NodeConfig {
     /// `None` where labd runs no units.
     #[serde(default)]
     pub fleet: Option<FleetConfig>,
+    /// Twelve hexadecimal digits: the network interface that the node gives its address to by itself. `None` where
+    /// it is born with the address. Absent it must leave no trace, or all fingerprints would change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
 }
 
 /// What a node is born with: its configuration and the lab's keys.

@@ -22,8 +22,10 @@ pub struct BadSubnet {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no free network was found: each of 10.77.0.0/24 to 10.77.255.0/24 overlaps one that is in use")]
-pub struct NoFreeSubnet;
+#[error("no free network was found: {} and all that could follow overlap others that are in use", first.map(|net| net.to_string()).unwrap_or_default())]
+pub struct NoFreeSubnet {
+    first: Option<Subnet>,
+}
 
 impl Subnet {
     pub fn new(base: Ipv4Addr, length: u8) -> Result<Self, BadSubnet> {
@@ -83,10 +85,23 @@ impl Subnet {
 
     /// Chooses the first of the lab networks that overlaps none of `taken`.
     pub fn choose(taken: &[Self]) -> Result<Self, NoFreeSubnet> {
-        (0..=255)
-            .map(|third| Self { base: Ipv4Addr::new(10, 77, third, 0), length: 24 })
-            .find(|subnet| !taken.iter().any(|other| !other.is_everything() && subnet.overlaps(*other)))
-            .ok_or(NoFreeSubnet)
+        Self::choose_among(Self::usual(), taken)
+    }
+
+    /// Chooses the first of these networks that overlaps none of `taken`.
+    pub fn choose_among(
+        networks: impl IntoIterator<Item = Self>,
+        taken: &[Self],
+    ) -> Result<Self, NoFreeSubnet> {
+        let mut networks = networks.into_iter().peekable();
+        let first = networks.peek().copied();
+        let is_free =
+            |subnet: &Self| !taken.iter().any(|other| !other.is_everything() && subnet.overlaps(*other));
+        networks.find(is_free).ok_or(NoFreeSubnet { first })
+    }
+
+    fn usual() -> impl Iterator<Item = Self> {
+        (0..=255).map(|third| Self { base: Ipv4Addr::new(10, 77, third, 0), length: 24 })
     }
 }
 
@@ -156,7 +171,10 @@ mod tests {
         assert_eq!(Subnet::choose(&[net("10.77.0.0/24"), net("10.77.2.0/24")]), Ok(net("10.77.1.0/24")));
         assert_eq!(Subnet::choose(&[net("0.0.0.0/0")]), Ok(net("10.77.0.0/24")));
         assert_eq!(Subnet::choose(&[net("10.77.0.0/17")]), Ok(net("10.77.128.0/24")));
-        assert_eq!(Subnet::choose(&[net("10.0.0.0/8")]), Err(NoFreeSubnet));
+        assert_eq!(
+            Subnet::choose(&[net("10.0.0.0/8")]),
+            Err(NoFreeSubnet { first: Some(net("10.77.0.0/24")) })
+        );
     }
 
     proptest! {

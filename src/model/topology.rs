@@ -27,6 +27,12 @@ pub fn machine_id(lab_id: &str, node: &NodeName) -> String {
     hex(&Sha256::digest(format!("{lab_id}/{node}"))[..16])
 }
 
+/// Returns the hardware address of a node's interface in the lab's network, in VirtualBox's own range: the only
+/// one that it is sure to take.
+pub fn node_mac(lab_id: &str, node: &NodeName) -> String {
+    format!("080027{}", hex(&Sha256::digest(format!("{lab_id}/{node}/mac"))[..3]))
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     pub name: NodeName,
@@ -44,12 +50,15 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     #[serde(default)]
     pub fleet: FleetSettings,
+    /// Whether nodes have an interface of their own in the lab's network and have to give it their address.
+    #[serde(default)]
+    pub has_own_nics: bool,
 }
 
 impl Topology {
     /// Lays a new lab out: the first nodes keep etcd.
     pub fn fresh(lab: LabName, id: String, subnet: Subnet) -> Self {
-        Self { lab, id, subnet, nodes: Vec::new(), fleet: FleetSettings::default() }
+        Self { lab, id, subnet, nodes: Vec::new(), fleet: FleetSettings::default(), has_own_nics: false }
     }
 
     /// Returns this lab with `count` nodes. Members of an etcd that exists stay members; nodes that
@@ -98,6 +107,7 @@ impl Topology {
             etcd: node.etcd.clone(),
             nodes: peers.collect(),
             fleet: self.fleet.config(&node.name, self.metadata(node)),
+            mac: self.has_own_nics.then(|| node_mac(&self.id, &node.name)),
         }
     }
 
@@ -212,5 +222,18 @@ mod tests {
         let print = |lab: &Topology| lab.config(&lab.nodes[0]).fingerprint();
         assert_eq!(print(&three), print(&three.resized(&prefix(), 3).unwrap()));
         assert_ne!(print(&three), print(&four));
+    }
+
+    #[test]
+    fn only_nodes_with_a_nic_of_their_own_are_told_of_it() {
+        let lab = fresh().resized(&prefix(), 2).unwrap();
+        let json = |lab: &Topology| serde_json::to_value(lab.config(&lab.nodes[0])).unwrap();
+        assert_eq!(json(&lab).get("mac"), None);
+        let lab = Topology { has_own_nics: true, ..lab };
+        let mac = node_mac(&lab.id, &lab.nodes[0].name);
+        assert_eq!(json(&lab)["mac"], mac.as_str());
+        assert!(mac.starts_with("080027") && mac.len() == 12, "{mac}");
+        assert_ne!(mac, node_mac(&lab.id, &lab.nodes[1].name));
+        assert_ne!(mac, node_mac("0012", &lab.nodes[0].name));
     }
 }

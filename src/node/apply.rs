@@ -1,6 +1,9 @@
 //! From a configuration to the files and services that follow from it.
 
+use std::io;
+
 use camino::Utf8Path;
+use rustix::system::sethostname;
 
 use super::hosts;
 use crate::fs::{self, Access};
@@ -10,6 +13,7 @@ use crate::systemd::{self, Manager};
 const ETCD_UNIT: &str = "lab-etcd.service";
 const ETCD_DATA: &str = "/var/lib/etcd/data";
 const HOSTS: &str = "/etc/hosts";
+const HOSTNAME: &str = "/etc/hostname";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,6 +21,8 @@ pub enum Error {
     File(#[from] fs::Error),
     #[error(transparent)]
     Systemd(#[from] systemd::Error),
+    #[error("could not set the name of this machine")]
+    Hostname { source: io::Error },
     #[error("this is node `{node}` of the lab `{lab}` ({lab_id}), and its {what} cannot change")]
     AnotherNode { node: String, lab: String, lab_id: String, what: &'static str },
 }
@@ -61,7 +67,8 @@ pub(super) async fn apply(old: &NodeConfig, new: &NodeConfig) -> Result<(), Erro
     write_config(new)
 }
 
-fn check_identity(old: &NodeConfig, new: &NodeConfig) -> Result<(), Error> {
+/// A node stays who it is, also if somebody tells it otherwise by mistake.
+pub(super) fn check_identity(old: &NodeConfig, new: &NodeConfig) -> Result<(), Error> {
     let what = match () {
         () if old.lab_id != new.lab_id || old.lab != new.lab => "lab",
         () if old.node != new.node => "name",
@@ -108,10 +115,24 @@ fn write_files(config: &NodeConfig) -> Result<(), Error> {
     let current = fs::read_if_present(path)?.unwrap_or_default();
     let merged = hosts::merge(&current, config);
     if merged != current {
-        // Docker mounts this file, so it cannot be replaced.
-        fs::overwrite(path, merged)?;
+        write_mounted(path, &merged)?;
     }
     Ok(())
+}
+
+/// Gives a machine that was not born with it the node's name, now and at each boot.
+pub(super) fn name_machine(config: &NodeConfig) -> Result<(), Error> {
+    let name = config.node.as_str();
+    let (path, line) = (Utf8Path::new(HOSTNAME), format!("{name}\n"));
+    if fs::read_if_present(path)?.as_deref() != Some(&line) {
+        write_mounted(path, &line)?;
+    }
+    sethostname(name.as_bytes()).map_err(|source| Error::Hostname { source: source.into() })
+}
+
+/// Writes a file that Docker mounts, so that it cannot be replaced; where /usr is read-only, it may be a link into it.
+pub(super) fn write_mounted(path: &Utf8Path, content: &str) -> Result<(), fs::Error> {
+    if path.is_symlink() { fs::write(path, content, Access::Public) } else { fs::overwrite(path, content) }
 }
 
 fn write_config(config: &NodeConfig) -> Result<(), Error> {

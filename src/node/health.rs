@@ -191,7 +191,7 @@ impl Services {
 }
 
 /// Returns the first digits of the SHA-256 of this program, which is read once.
-fn build() -> &'static str {
+pub(super) fn build() -> &'static str {
     static BUILD: OnceLock<String> = OnceLock::new();
     BUILD.get_or_init(|| hash_of_this_program().unwrap_or_default())
 }

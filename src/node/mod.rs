@@ -1,5 +1,5 @@
-//! What `labd` does on a node: prepares it before systemd starts, applies its configuration, and says how
-//! it is. It knows one node, never the lab's others.
+//! What `labd` does on a node: prepares it before systemd starts, or while it runs where nobody can before;
+//! applies its configuration, and says how it is. It knows one node, never the lab's others.
 
 mod announce;
 mod apply;
@@ -12,11 +12,15 @@ mod health;
 mod hosts;
 mod images;
 mod init;
+mod keys;
 mod layers;
+mod network;
 mod rights;
 #[cfg(test)]
 mod samples;
+mod seed;
 mod serve;
+mod sshd;
 mod usage;
 
 use std::error::Error;
@@ -28,6 +32,8 @@ use crate::model::image::{LAYERS_ON_NODE, SharedImage};
 pub use fill::{Error as FillError, fill};
 pub use fleetctl::{Error as FleetctlError, fleetctl};
 pub use init::{Error as InitError, init};
+pub use network::{Error as NetworkError, network};
+pub use seed::{Error as SeedError, seed};
 pub use serve::{Error as ServeError, SOCKET, health, serve};
 
 const DOCKER_DATA: &str = "/var/lib/docker";

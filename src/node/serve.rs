@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 use super::fleet::Fleet;
 use super::health::{Probe, Services};
-use super::{announce, apply, chain, images, init};
+use super::{announce, apply, chain, images, init, keys};
 use crate::model::{NodeConfig, NodeHealth};
 use crate::{fs, http};
 
@@ -36,6 +36,8 @@ const PAUSE: Duration = Duration::from_millis(25);
 pub enum Error {
     #[error(transparent)]
     Config(#[from] init::Error),
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
     #[error("this is no node of a lab: there is no `{}`", NodeConfig::PATH)]
     NoConfig,
     #[error(transparent)]
@@ -118,7 +120,7 @@ pub async fn health() -> Result<String, Error> {
 /// Listens at a path for root and `core`.
 pub(super) fn listen(socket: &str) -> Result<UnixListener, Error> {
     let failed = |source| Error::Listen { socket: socket.to_owned(), source };
-    let (_, group) = init::user_ids()?;
+    let (_, group) = keys::user_ids()?;
     // A process that was killed leaves its socket behind.
     fs::remove_file(Utf8Path::new(socket))?;
     let listener = UnixListener::bind(socket).map_err(failed)?;

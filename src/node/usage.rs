@@ -30,12 +30,21 @@ const V1: Files = Files {
 
 /// Returns what the node uses and may use; `None` where this kernel does not count it.
 pub(super) fn memory() -> Option<MemoryUse> {
-    let host = field(&text("/proc/meminfo")?, "MemTotal:")? * 1024;
-    [V2, V1].iter().find_map(|files| {
+    let host = text("/proc/meminfo")?;
+    let total = field(&host, "MemTotal:")? * 1024;
+    let of_group = [V2, V1].iter().find_map(|files| {
         let used = text(files.used)?.trim().parse().ok()?;
         let cache = field(&text(files.details)?, files.cache)?;
-        Some(judge(used, cache, text(files.limit)?.trim(), host))
-    })
+        Some(judge(used, cache, text(files.limit)?.trim(), total))
+    });
+    of_group.or_else(|| whole_machine(&host))
+}
+
+/// The root of all groups has no figures of its own: a machine that has a kernel to itself uses what is not free.
+fn whole_machine(meminfo: &str) -> Option<MemoryUse> {
+    let bytes = |name| Some(field(meminfo, name)? * 1024);
+    let total_bytes = bytes("MemTotal:")?;
+    Some(MemoryUse { total_bytes, used_bytes: total_bytes.saturating_sub(bytes("MemAvailable:")?) })
 }
 
 /// A limit above what the host has, or the word `max`, is none.
@@ -96,6 +105,13 @@ mod tests {
             let found = judge(used, cache, limit, 1000);
             assert_eq!((found.total_bytes, found.used_bytes), want, "{limit}");
         }
+    }
+
+    #[test]
+    fn a_machine_without_a_group_uses_what_is_not_available() {
+        let found = whole_machine("MemTotal: 1000 kB\nMemFree: 200 kB\nMemAvailable: 700 kB\n");
+        assert_eq!(found.map(|found| (found.total_bytes, found.used_bytes)), Some((1_024_000, 307_200)));
+        assert_eq!(whole_machine("MemTotal: 1000 kB\n"), None);
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl Manager {
         self.order("EnableUnitFiles", &(names, UNTIL_REBOOT, FORCED)).await.map(drop)
     }
 
+    /// Enables units as their `[Install]` says, for this boot and all that come.
+    pub async fn enable_for_good(&self, names: &[String]) -> Result<(), Error> {
+        self.order("EnableUnitFiles", &(names, !UNTIL_REBOOT, FORCED)).await.map(drop)
+    }
+
     /// Removes all links to units that are made until reboot, those of `link` included. Units that are
     /// not known count as disabled.
     pub async fn disable(&self, names: &[String]) -> Result<(), Error> {
@@ -57,6 +62,16 @@ impl Manager {
     /// Queues a start and returns as soon as it is queued.
     pub async fn queue_start(&self, unit: &str) -> Result<Job, Error> {
         self.queue("StartUnit", unit).await
+    }
+
+    /// Queues a stop and a start, or a start of what is stopped, and returns as soon as it is queued.
+    pub async fn queue_restart(&self, unit: &str) -> Result<Job, Error> {
+        self.queue("RestartUnit", unit).await
+    }
+
+    /// Has a unit read its settings again without an end of what it does; returns as soon as that is queued.
+    pub async fn queue_reload(&self, unit: &str) -> Result<Job, Error> {
+        self.queue("ReloadUnit", unit).await
     }
 
     /// Queues a stop and returns as soon as it is queued. For a unit that is not loaded the job is done.
