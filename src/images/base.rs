@@ -18,7 +18,7 @@ use crate::progress::{Progress, Step};
 
 /// The base that is also made from packages where it cannot be pulled.
 pub(super) const DEFAULT: &str = "debian:bookworm-slim";
-const SUITE: &str = "bookworm";
+pub(super) const SUITE: &str = "bookworm";
 const REPOSITORY: &str = "lab/base";
 /// A registry that answers begins to within this time; a firewall that swallows packets never does.
 const PULL_LIMIT: Duration = Duration::from_mins(3);
@@ -155,7 +155,7 @@ impl Workshop {
 }
 
 /// Returns the package sources of this host, if it is the Debian that we make.
-fn sources() -> Vec<Utf8PathBuf> {
+pub(super) fn sources() -> Vec<Utf8PathBuf> {
     let release = fs::read_to_string(Utf8Path::new("/etc/os-release")).unwrap_or_default();
     let is_same = release.lines().any(|line| line == format!("VERSION_CODENAME={SUITE}"));
     let known = ["/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources"];

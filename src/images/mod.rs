@@ -3,6 +3,7 @@
 
 pub mod archive;
 mod base;
+pub mod box_image;
 pub mod build;
 mod cache;
 pub mod export;
@@ -15,6 +16,7 @@ mod recipe;
 mod record;
 mod sources;
 mod verify;
+pub mod vm;
 
 pub use base::keep_base;
 pub use cache::{Cache, Entry, Swept};
