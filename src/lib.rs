@@ -6,7 +6,7 @@
 //! | 0 | [`checkpoint`], [`exec`], [`fs`], [`http`], [`progress`], [`wait`] | the operating system | that labs exist |
 //! | 1 | [`model`] | its own words | files, clocks, vendors |
 //! | 2 | [`config`] | lab.toml, folders, the lock | nodes at run time |
-//! | 3 | [`docker`], [`etcd`], [`registry`], [`ssh`], [`systemd`] | one vendor each | each other |
+//! | 3 | [`docker`], [`etcd`], [`registry`], [`ssh`], [`systemd`], [`vagrant`] | one vendor each | each other |
 //! | 3 | [`oci`] | images as files | where they come from |
 //! | 4 | [`fleet`] | units, where they go, and how they get there | what a lab is |
 //! | 4 | [`images`] | what nodes boot from and what is loaded on them | who boots them |
@@ -38,4 +38,5 @@ pub mod provider;
 pub mod registry;
 pub mod ssh;
 pub mod systemd;
+pub mod vagrant;
 pub mod wait;

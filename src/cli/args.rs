@@ -7,9 +7,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::{
-    complete, completions, cordon, cp, doctor, down, drain, env, exec, halt, images, init, logs, ls,
-    machines, plan, rebalance, reload_images, ssh, ssh_config, status, uncordon, unit, units, up, validate,
-    why,
+    adopt, box_, complete, completions, cordon, cp, doctor, down, drain, env, exec, halt, images, init, keep,
+    logs, ls, machines, plan, rebalance, reload_images, ssh, ssh_config, status, uncordon, unit, units, up,
+    validate, why,
 };
 use crate::model::{Bytes, LabName};
 use crate::ops::units::PATIENCE;
@@ -155,11 +155,15 @@ pub enum Verb {
     Images(images::Args),
     /// Make again what changed of the images, and bring it to all nodes
     ReloadImages(reload_images::Args),
+    /// Make the boxes that virtual machines boot from
+    Box(box_::Args),
     /// Shut nodes down and keep all that is in them
     #[command(visible_alias = "stop")]
     Halt(halt::Args),
     /// Remove the lab with all its data
     Down(down::Args),
+    /// Make machines nodes that plain `vagrant up` made
+    Adopt(adopt::Args),
     /// List all labs of this host
     Ls(ls::Args),
     /// Check this host, and cure what can be cured safely
@@ -172,6 +176,9 @@ pub enum Verb {
     Env(env::Args),
     /// Print what ssh needs to reach the nodes by name
     SshConfig(ssh_config::Args),
+    /// Run a program for another lab
+    #[command(hide = true)]
+    Keep(keep::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }

@@ -6,14 +6,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::args::Global;
 use super::ui::Ui;
 use crate::checkpoint::Checkpoint;
-use crate::config::{self, Dirs, Flags, Lock, LockError, Settings, StateDir};
+use crate::config::{self, Dirs, Flags, Lock, LockError, Provider, Settings, StateDir, VagrantProvider};
 use crate::docker::Engine;
 use crate::images::{Cache, Sources};
 use crate::ops::{Images, Lab};
 use crate::progress::Progress;
-use crate::provider::Provider;
 use crate::provider::container::{Containers, Place};
+use crate::provider::vagrant::{Index, Setting, Vagrants};
+use crate::provider::{self, AnyProvider, Provider as _};
 use crate::registry;
+use crate::vagrant::Folder;
 use crate::wait::Stop;
 
 pub struct Context {
@@ -27,14 +29,14 @@ pub struct Context {
 /// A verb's view of one lab.
 pub struct Bench {
     pub settings: Settings,
-    pub provider: Containers,
+    pub provider: AnyProvider,
     pub progress: Progress,
     pub labd: Utf8PathBuf,
     pub images: Images,
 }
 
 impl Bench {
-    pub fn lab(&self) -> Lab<'_, Containers> {
+    pub fn lab(&self) -> Lab<'_, AnyProvider> {
         let files = StateDir::new(&self.settings.project, &self.settings.lab);
         Lab {
             provider: &self.provider,
@@ -108,10 +110,89 @@ impl Context {
         let settings = self.settings(flags)?;
         let labd = self.labd()?;
         let place = self.place(&settings.project, Some(settings.base_image.clone()))?;
-        let engine = self.engine().await?;
-        let images = self.images(Some(engine.clone()));
-        let provider = Containers::new(engine, place);
+        let engine = self.engine().await;
+        self.check_maker(&settings, engine.as_ref().ok(), &place).await?;
+        let images = self.images(engine.as_ref().ok().cloned());
+        let provider = match self.provider_of(&settings) {
+            Provider::Container => AnyProvider::Containers(Box::new(Containers::new(engine?, place))),
+            Provider::Vagrant => {
+                let kind = self.vagrant_provider_of(&settings);
+                let engine = if kind == VagrantProvider::Docker { Some(engine?) } else { None };
+                let vagrants = Vagrants::new(engine, place, self.setting(&settings, kind)?);
+                AnyProvider::Vagrants(Box::new(vagrants.map_err(crate::ops::Error::from)?))
+            }
+        };
         Ok(Bench { settings, provider, progress: self.ui.progress(), labd, images })
+    }
+
+    /// Refuses to have one provider make nodes for the lab of another.
+    async fn check_maker(
+        &self,
+        settings: &Settings,
+        engine: Option<&Engine>,
+        place: &Place,
+    ) -> Result<(), crate::ops::Error> {
+        let is_written = self.index().find(&settings.lab).is_some();
+        let other = |has: Provider, wanted: Provider| {
+            let (lab, has, wanted) = (settings.lab.clone(), has.to_string(), wanted.to_string());
+            Err(provider::Error::OtherProvider { lab, has, wanted }.into())
+        };
+        match (settings.provider, engine) {
+            (Some(Provider::Container), _) if is_written => other(Provider::Vagrant, Provider::Container),
+            (Some(Provider::Vagrant), Some(engine)) if !is_written => {
+                let containers = Containers::new(engine.clone(), place.clone());
+                let seen = containers.observe(&settings.lab).await?;
+                if seen.is_nothing() { Ok(()) } else { other(Provider::Container, Provider::Vagrant) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns who makes the nodes: whoever was asked for, else whoever made the lab that is there.
+    fn provider_of(&self, settings: &Settings) -> Provider {
+        let written = || self.index().find(&settings.lab).map(|_| Provider::Vagrant);
+        // The user's own folder may be another one than when the lab was made.
+        let remembered = || Self::known(settings).map(|_| Provider::Vagrant);
+        settings.provider.or_else(written).or_else(remembered).unwrap_or_default()
+    }
+
+    fn vagrant_provider_of(&self, settings: &Settings) -> VagrantProvider {
+        let written = || self.index().provider(&settings.lab);
+        let remembered = || Self::known(settings);
+        settings.vagrant.provider.or_else(written).or_else(remembered).unwrap_or(VagrantProvider::VirtualBox)
+    }
+
+    /// Returns who runs the lab's machines, by the lab's own files.
+    fn known(settings: &Settings) -> Option<VagrantProvider> {
+        Folder::of(&settings.project, &settings.lab).load().ok()?.map(|known| known.provider)
+    }
+
+    pub fn index(&self) -> Index {
+        Index::at(&self.dirs.machines())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a variable of libvirt's, not a flag of ours")]
+    pub fn libvirt_uri(&self) -> Option<String> {
+        std::env::var("LIBVIRT_DEFAULT_URI").ok().filter(|uri| !uri.is_empty())
+    }
+
+    fn setting(&self, settings: &Settings, kind: VagrantProvider) -> anyhow::Result<Setting> {
+        let images = self.images(None);
+        Ok(Setting {
+            settings: settings.vagrant.clone(),
+            kind,
+            index: self.index(),
+            keeper: this_program()?,
+            vagrant_home: self.dirs.vagrant_home().to_owned(),
+            network_turn: self.dirs.machines().join("network.lock"),
+            libvirt_uri: self.libvirt_uri(),
+            images: provider::vagrant::Images {
+                cache: images.cache,
+                engine: images.engine,
+                registries: images.registries,
+                specs: settings.images.clone(),
+            },
+        })
     }
 
     /// Opens the cache for the lab of this folder; an engine is used if one answers.
@@ -160,9 +241,7 @@ impl Context {
         if let Some(labd) = &self.global.labd {
             return Ok(labd.clone());
         }
-        let program = std::env::current_exe().context("could not tell where this program is")?;
-        let program = Utf8PathBuf::from_path_buf(program)
-            .map_err(|path| anyhow!("the folder of this program is not UTF-8: {}", path.display()))?;
+        let program = this_program()?;
         Ok(program.parent().unwrap_or(Utf8Path::new(".")).join("labd"))
     }
 
@@ -204,4 +283,10 @@ impl Context {
             }
         });
     }
+}
+
+pub fn this_program() -> anyhow::Result<Utf8PathBuf> {
+    let program = std::env::current_exe().context("could not tell where this program is")?;
+    Utf8PathBuf::from_path_buf(program)
+        .map_err(|path| anyhow!("the folder of this program is not UTF-8: {}", path.display()))
 }

@@ -7,7 +7,6 @@ use super::context::Context;
 use super::exit::Exit;
 use crate::docker::Engine;
 use crate::ops::doctor::{Finding, Place, Verdict, examine, fleet, gather, mend};
-use crate::provider::Provider;
 use crate::provider::container::Containers;
 
 #[derive(Debug, ClapArgs)]

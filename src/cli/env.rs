@@ -66,7 +66,8 @@ impl Args {
         if let Some(node) = &self.node {
             lines.push(("DOCKER_HOST".to_owned(), format!("ssh://{node}.{name}")));
             // So that `lab` itself goes on using the engine on which the lab is.
-            lines.push(("LAB_DOCKER_HOST".to_owned(), bench.provider.engine().host().to_owned()));
+            let engine = bench.provider.engine().map(|engine| engine.host().to_owned());
+            lines.extend(engine.map(|host| ("LAB_DOCKER_HOST".to_owned(), host)));
         }
         if self.output.is_json() {
             let map: Map<String, Value> =

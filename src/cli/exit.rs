@@ -87,9 +87,20 @@ impl Exit {
             | E::BadCopy { .. }
             | E::UnitFile { .. }
             | E::UnitNeeds { .. }
-            | E::Provider(provider::Error::SubnetTaken { .. }) => Self::Usage,
+            | E::Provider(
+                provider::Error::SubnetTaken { .. }
+                | provider::Error::SubnetRefused { .. }
+                | provider::Error::OtherProvider { .. },
+            ) => Self::Usage,
             E::Provider(provider::Error::Docker(source)) => Self::of_docker(source),
-            E::Provider(provider::Error::Capability { .. }) => Self::Missing,
+            E::Provider(
+                provider::Error::Capability { .. }
+                | provider::Error::NoKvm { .. }
+                | provider::Error::NoEngine,
+            )
+            | E::Box(ops::BoxError::Arch | ops::BoxError::Tools { .. }) => Self::Missing,
+            E::Box(ops::BoxError::Add { source }) if source.is_program_missing() => Self::Missing,
+            E::Provider(provider::Error::Vagrant(source)) if source.is_something_missing() => Self::Missing,
             E::Node { source, .. } => return Self::of_ops(source),
             E::Several { errors, .. } => return errors.iter().find_map(Self::of_ops),
             _ => Self::Failed,

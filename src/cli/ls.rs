@@ -6,8 +6,8 @@ use super::args::Output;
 use super::context::Context;
 use super::exit::Exit;
 use super::table;
-use crate::provider::Provider;
 use crate::provider::container::Containers;
+use crate::provider::{LabSummary, vagrant};
 
 #[derive(Debug, ClapArgs)]
 pub struct Args {
@@ -17,10 +17,7 @@ pub struct Args {
 
 impl Args {
     pub async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let labs = {
-            let provider = Containers::new(context.engine().await?, context.place(&context.cwd, None)?);
-            provider.labs().await.map_err(crate::ops::Error::from)?
-        };
+        let labs = labs(context).await?;
         if self.output.is_json() {
             context.ui.print_json(&labs)?;
             return Ok(Exit::Done);
@@ -30,7 +27,7 @@ impl Args {
             .map(|lab| {
                 vec![
                     lab.lab.to_string(),
-                    lab.provider.to_owned(),
+                    lab.provider,
                     format!("{}/{}", lab.running, lab.nodes),
                     lab.subnet.map(|subnet| subnet.to_string()).unwrap_or_default(),
                     lab.project.unwrap_or_default(),
@@ -44,4 +41,21 @@ impl Args {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Lists labs whose nodes are containers, and those that are only written down, as their machines bear no labels.
+async fn labs(context: &Context) -> anyhow::Result<Vec<LabSummary>> {
+    let written = vagrant::labs(&context.index(), context.libvirt_uri().as_ref()).await;
+    let mut labs = written.map_err(crate::ops::Error::from)?;
+    match context.engine().await {
+        Ok(engine) => {
+            let provider = Containers::new(engine, context.place(&context.cwd, None)?);
+            labs.extend(provider.labs().await.map_err(crate::ops::Error::from)?);
+        }
+        // Whoever has virtual machines need not have an engine.
+        Err(error) if labs.is_empty() => return Err(error.into()),
+        Err(_) => {}
+    }
+    labs.sort_by(|a, b| a.lab.cmp(&b.lab));
+    Ok(labs)
 }

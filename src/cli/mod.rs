@@ -9,6 +9,8 @@ mod table;
 mod ui;
 mod watch;
 
+mod adopt;
+mod box_;
 mod completions;
 mod cordon;
 mod cp;
@@ -20,6 +22,7 @@ mod exec;
 mod halt;
 mod images;
 mod init;
+mod keep;
 mod logs;
 mod ls;
 mod machines;
@@ -82,6 +85,7 @@ async fn run(args: Args, ui: &ui::Ui) -> anyhow::Result<Exit> {
         Verb::Logs(logs) => logs.run(&context).await,
         Verb::Halt(halt) => halt.run(&context).await,
         Verb::Down(down) => down.run(&context).await,
+        Verb::Adopt(adopt) => adopt.run(&context).await,
         Verb::Ls(ls) => ls.run(&context).await,
         Verb::Doctor(doctor) => doctor.run(&context).await,
         Verb::Init(init) => init.run(&context),
@@ -97,8 +101,10 @@ async fn run(args: Args, ui: &ui::Ui) -> anyhow::Result<Exit> {
         Verb::Rebalance(rebalance) => rebalance.run(&context).await,
         Verb::Images(images) => images.run(&context).await,
         Verb::ReloadImages(reload) => reload.run(&context).await,
+        Verb::Box(box_) => box_.run(&context).await,
         Verb::Env(env) => env.run(&context).await,
         Verb::SshConfig(ssh_config) => ssh_config.run(&context).await,
+        Verb::Keep(keep) => keep.run().await,
         Verb::Completions(completions) => completions.run(&context),
     }
 }

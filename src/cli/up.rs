@@ -11,6 +11,7 @@ use super::exit::Exit;
 use crate::config::Flags;
 use crate::model::{Bytes, MAX_NODES, NodeName, Subnet};
 use crate::ops::{self, Error, Plan};
+use crate::provider::Provider as _;
 use crate::wait::wait_until;
 
 const LIST_LIMIT: Duration = Duration::from_secs(5);
@@ -30,6 +31,9 @@ pub struct Args {
     /// Make nodes this way
     #[arg(long, env = "LAB_PROVIDER", value_name = "NAME")]
     provider: Option<crate::config::Provider>,
+    /// Have Vagrant make nodes, with virtualbox, libvirt or docker below it
+    #[arg(long, env = "LAB_VAGRANT_PROVIDER", value_name = "NAME")]
+    vagrant_provider: Option<crate::config::VagrantProvider>,
     /// Give each node at most this much memory, as in 1GiB
     #[arg(long, env = "LAB_MEMORY", value_name = "SIZE")]
     memory: Option<Bytes>,
@@ -67,6 +71,7 @@ impl Args {
         Flags {
             nodes: self.nodes,
             provider: self.provider,
+            vagrant_provider: self.vagrant_provider,
             memory: self.memory,
             cpus: self.cpus,
             subnet: self.subnet,
@@ -96,6 +101,9 @@ impl Args {
         if let Some(exit) = self.confirm(context, &plan) {
             return Ok(exit);
         }
+        if plan.is_new() {
+            context.ui.say(&who_makes(&bench));
+        }
         context.stop_on_signals();
         let shown = Summary { tasks: plan.tasks.clone(), count: plan.node_count() };
         if let Err(error) = self.apply(context, &bench, plan).await {
@@ -120,7 +128,7 @@ impl Args {
     }
 
     /// Carries the plan out. If a network that was free is taken in the meantime, another one is chosen; if
-    /// a machine that was there is removed, it is made again.
+    /// a machine that was there ends or is removed, it is started or made again.
     async fn apply(&self, context: &Context, bench: &Bench, mut plan: Plan) -> Result<(), Error> {
         const TRIES: u32 = 6;
         for _ in 1..TRIES {
@@ -134,9 +142,9 @@ impl Args {
             let Some(node) = error.died().filter(|node| nodes.contains(node)).cloned() else {
                 return Err(error);
             };
-            // An earlier `down` that was killed may have had the engine remove it.
+            // An earlier `lab`, or a Vagrant, that was killed may have had the engine stop or remove it.
             plan = ops::plan(&bench.lab(), &bench.labd).await?;
-            if !plan.makes(&node) {
+            if !plan.wakes(&node) {
                 return Err(error);
             }
         }
@@ -213,6 +221,16 @@ impl Args {
 struct Summary {
     tasks: Vec<ops::Task>,
     count: usize,
+}
+
+/// Says who makes nodes, and who decided that.
+fn who_makes(bench: &Bench) -> String {
+    let name = bench.provider.name();
+    match (bench.settings.provider, bench.provider.below()) {
+        (None, _) => format!("nodes are made by `{name}`, as nobody said otherwise"),
+        (Some(_), Some(below)) => format!("nodes are made by `{name}` with `{below}`, as you said"),
+        (Some(_), None) => format!("nodes are made by `{name}`, as you said"),
+    }
 }
 
 fn nodes(count: usize) -> String {

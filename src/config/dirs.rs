@@ -11,6 +11,7 @@ pub struct Dirs {
     cache: Utf8PathBuf,
     state: Utf8PathBuf,
     docker_config: Option<Utf8PathBuf>,
+    vagrant_home: Utf8PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +47,10 @@ impl Dirs {
         let state = place("locks", "XDG_STATE_HOME", ".local/state")?;
         let docker_config = folder("DOCKER_CONFIG").or_else(|| Some(home.as_ref()?.join(".docker")));
         let docker_config = docker_config.map(|path| path.join("config.json"));
-        Ok(Self { home, cache, state, docker_config })
+        let below_home = || home.as_ref().map(|home| home.join(".vagrant.d"));
+        let vagrant_home =
+            folder("VAGRANT_HOME").or_else(below_home).unwrap_or_else(|| state.join("vagrant"));
+        Ok(Self { home, cache, state, docker_config, vagrant_home })
     }
 
     /// Returns where the search for `lab.toml` ends.
@@ -66,6 +70,16 @@ impl Dirs {
     /// Returns the store of all images, which all labs of the user share.
     pub fn store(&self) -> Utf8PathBuf {
         self.cache.join("store")
+    }
+
+    /// Returns the folder in which the labs are written down whose machines bear no labels.
+    pub fn machines(&self) -> Utf8PathBuf {
+        self.state.join("machines")
+    }
+
+    /// Returns where Vagrant keeps its boxes.
+    pub fn vagrant_home(&self) -> &Utf8Path {
+        &self.vagrant_home
     }
 
     /// Returns the lock of a lab: not in its project, as two projects may mean the same lab.

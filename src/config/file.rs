@@ -11,6 +11,7 @@ use super::limits::{
     DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_NODES, DEFAULT_PREFIX, DEFAULT_STACK, LEAST_CPUS,
     LONGEST_IMAGE, LONGEST_PREFIX, LONGEST_STACK, MOST_CPUS,
 };
+use super::vagrant::VagrantTable;
 use crate::model::image::{ImageName, Platform};
 use crate::model::{Bytes, FleetEngine, LabName, MAX_NODES, Metadata, NodeName, Subnet};
 
@@ -26,16 +27,17 @@ pub(super) const ONE_IMAGE: &str = "images.NAME";
 pub(super) const ALL_NODES: &str = "all";
 
 /// Every table with its keys; the first is the top of the file, which has no name.
-pub(super) const KEYS: [(&str, &[&str]); 8] = [
+pub(super) const KEYS: [(&str, &[&str]); 9] = [
     (
         "",
         &[
-            "version", "name", "nodes", "provider", "stack", "node", "network", "fleet", "metadata", "image",
-            "images", "cache",
+            "version", "name", "nodes", "provider", "stack", "node", "network", "vagrant", "fleet",
+            "metadata", "image", "images", "cache",
         ],
     ),
-    ("node", &["prefix", "memory", "cpus"]),
+    ("node", &["prefix", "memory", "cpus", "gateway_memory", "gateway_cpus"]),
     ("network", &["subnet"]),
+    ("vagrant", &["provider", "box", "box_version", "box_url", "driver", "boot_timeout", "serial_log"]),
     ("fleet", &["engine", "fence"]),
     ("metadata", &[ALL_NODES]),
     ("image", &["base"]),
@@ -87,7 +89,8 @@ pub struct LabFile {
     /// How many nodes `lab up` boots. Default: as many as the lab has, and 3 for a new one.
     #[schemars(with = "u16", range(min = 1, max = MAX_NODES), extend("default" = DEFAULT_NODES))]
     pub nodes: Option<u16>,
-    /// What nodes are made of. Default: `container`.
+    /// What makes nodes: `container`, or `vagrant`. Default: what made the lab that is there, and `container`
+    /// for a new one.
     #[schemars(with = "Provider", extend("default" = "container"))]
     pub provider: Option<Provider>,
     /// Which units `lab up` starts as its last step: those of the folder `services/NAME` beside this file,
@@ -99,6 +102,8 @@ pub struct LabFile {
     pub node: NodeTable,
     /// The network between the nodes.
     pub network: NetworkTable,
+    /// Virtual machines, or containers, that Vagrant makes: where `provider` is `vagrant`.
+    pub vagrant: VagrantTable,
     /// Who places and runs units, and how.
     pub fleet: FleetTable,
     /// What machines are told of themselves, for `MachineMetadata` of units: all of them, or one by its name.
@@ -128,6 +133,12 @@ pub struct NodeTable {
     /// The most processors that one node may use, at least 0.1. Default: no limit.
     #[schemars(with = "f64", range(min = LEAST_CPUS, max = MOST_CPUS), extend("examples" = [1.5, 2]))]
     pub cpus: Option<f64>,
+    /// The most memory of a node that is no member of etcd. Default: as much as the others.
+    #[schemars(with = "String", regex(pattern = SIZE), extend("examples" = ["1GiB"]))]
+    pub gateway_memory: Option<Bytes>,
+    /// The most processors of a node that is no member of etcd. Default: as many as the others.
+    #[schemars(with = "f64", range(min = LEAST_CPUS, max = MOST_CPUS), extend("examples" = [1]))]
+    pub gateway_cpus: Option<f64>,
 }
 
 /// The network between the nodes.
@@ -252,16 +263,19 @@ pub enum Provider {
     /// Systemd containers on this host's Docker engine.
     #[default]
     Container,
+    /// Vagrant, with VirtualBox, libvirt or Docker below it.
+    Vagrant,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a provider: there is only `container`")]
+#[error("`{0}` is not a provider: there are `container` and `vagrant`")]
 pub struct UnknownProvider(String);
 
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Container => f.pad("container"),
+            Self::Vagrant => f.pad("vagrant"),
         }
     }
 }
@@ -272,6 +286,7 @@ impl FromStr for Provider {
     fn from_str(text: &str) -> Result<Self, UnknownProvider> {
         match text {
             "container" => Ok(Self::Container),
+            "vagrant" => Ok(Self::Vagrant),
             other => Err(UnknownProvider(other.to_owned())),
         }
     }

@@ -6,6 +6,7 @@ use crate::model::image::{ImageName, Platform};
 use crate::model::{Bytes, FleetEngine, LabName, MAX_NODES, NodeName, Subnet};
 
 use super::file::{Provider, VERSION};
+use super::vagrant::{Driver, VagrantProvider};
 
 /// How many nodes a new lab has if nobody says.
 pub const DEFAULT_NODES: u16 = 3;
@@ -73,6 +74,52 @@ pub(super) fn nodes(count: i64) -> Result<u16, Refused> {
 
 pub(super) fn provider(text: &str) -> Result<Provider, Refused> {
     text.parse().map_err(Refused::because)
+}
+
+pub(super) fn vagrant_provider(text: &str) -> Result<VagrantProvider, Refused> {
+    text.parse().map_err(Refused::because)
+}
+
+/// Refuses what a program could take for an option; the catalogue knows the rest.
+pub(super) fn box_name(text: &str) -> Result<String, Refused> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+    let is_name = text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_plain);
+    if !is_name || text.len() > LONGEST_IMAGE {
+        let text = text.escape_debug();
+        return Err(Refused::because(format!("`{text}` is not a box: it is written like debian/bookworm64")));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn box_version(text: &str) -> Result<String, Refused> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+    if text.is_empty() {
+        return Err(Refused::because("it is empty"));
+    }
+    if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(is_plain) {
+        return Err(Refused::because(format!("`{}` is not a version", text.escape_debug())));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn box_url(text: &str) -> Result<String, Refused> {
+    if text.is_empty() || text.starts_with('-') || text.contains(char::is_control) {
+        return Err(Refused::because(format!("`{}` is no address and no file", text.escape_debug())));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn driver(text: &str) -> Result<Driver, Refused> {
+    match text {
+        "kvm" => Ok(Driver::Kvm),
+        "qemu" => Ok(Driver::Qemu),
+        other => Err(Refused::because(format!("`{}` is neither `kvm` nor `qemu`", other.escape_debug()))),
+    }
+}
+
+pub(super) fn boot_timeout(seconds: i64) -> Result<u32, Refused> {
+    let limit = u32::try_from(seconds).ok().filter(|seconds| (10..=3600).contains(seconds));
+    limit.ok_or_else(|| Refused::because(format!("{seconds} is not between 10 and 3600")))
 }
 
 /// Refuses what could lead out of the folder `services`, and what would be another folder on a disk that

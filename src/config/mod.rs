@@ -13,6 +13,7 @@ mod settings;
 mod state_dir;
 mod suggest;
 mod template;
+mod vagrant;
 
 pub use dirs::{Dirs, NoFolder};
 pub use file::{
@@ -31,3 +32,7 @@ pub use schema::render as render_schema;
 pub use settings::{Error, Flag, Flags, Settings, load_file, locate};
 pub use state_dir::{State, StateDir, StateError};
 pub use template::render as render_template;
+pub use vagrant::{
+    BoxRef, DEFAULT_BOOT_TIMEOUT, DEFAULT_BOX, Driver, UnknownVagrantProvider, VagrantProvider,
+    VagrantSettings, VagrantTable,
+};

@@ -2,6 +2,7 @@
 
 mod fleet;
 mod images;
+mod vagrant;
 
 use std::ops::Range;
 
@@ -74,9 +75,12 @@ impl Reader<'_> {
                 prefix: self.string(node, "prefix", limits::prefix),
                 memory: self.string(node, "memory", limits::memory_text),
                 cpus: self.number(node, "cpus", limits::cpus),
+                gateway_memory: self.string(node, "gateway_memory", limits::memory_text),
+                gateway_cpus: self.number(node, "gateway_cpus", limits::cpus),
             },
             network: NetworkTable { subnet: self.string(network, "subnet", limits::subnet_text) },
             image: ImageTable { base: self.string(image, "base", limits::base_image) },
+            vagrant: self.vagrant(root),
             fleet: self.fleet(root),
             metadata: self.metadata(root),
             images: self.images(root),

@@ -9,6 +9,7 @@ use super::images::{self, ImageProblem};
 use super::limits::{self, DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_PREFIX, DEFAULT_STACK, Refused};
 use super::parse::{decode, parse};
 use super::problem::Problems;
+use super::vagrant::{VagrantProvider, VagrantSettings};
 use crate::fs;
 use crate::model::image::ImageSpec;
 use crate::model::{Bytes, FleetSettings, LabName, NodeName, Subnet};
@@ -20,6 +21,7 @@ pub struct Flags {
     pub file: Option<Utf8PathBuf>,
     pub nodes: Option<u16>,
     pub provider: Option<Provider>,
+    pub vagrant_provider: Option<VagrantProvider>,
     pub prefix: Option<NodeName>,
     pub memory: Option<Bytes>,
     pub cpus: Option<f64>,
@@ -38,10 +40,15 @@ pub struct Settings {
     pub project: Utf8PathBuf,
     /// `None` if nobody said a number: a lab that exists keeps its nodes.
     pub nodes: Option<u16>,
-    pub provider: Provider,
+    /// `None` if nobody said it: a lab that exists keeps its own.
+    pub provider: Option<Provider>,
+    pub vagrant: VagrantSettings,
     pub prefix: NodeName,
     pub memory: Option<Bytes>,
     pub cpus: Option<f64>,
+    /// The same of nodes that are no members of etcd.
+    pub gateway_memory: Option<Bytes>,
+    pub gateway_cpus: Option<f64>,
     /// `None` for one that is free.
     pub subnet: Option<Subnet>,
     pub base_image: String,
@@ -135,6 +142,7 @@ impl Settings {
         let cpus = flags.cpus.map(|count| CPUS.check(limits::cpus(count)));
         let subnet = flags.subnet.map(|subnet| SUBNET.check(limits::subnet(subnet)));
         let cache_limit = flags.cache_limit.map(|bytes| CACHE_LIMIT.check(limits::cache_limit(bytes)));
+        let (memory, cpus) = (memory.transpose()?, cpus.transpose()?);
         let stack = flags.stack.map(|name| STACK.check(limits::stack(&name))).transpose()?.or(file.stack);
         Ok(Self {
             fleet: fleet(flags.fence, &file.fleet, file.metadata),
@@ -144,10 +152,15 @@ impl Settings {
             lab: flags.lab.or(file.name).unwrap_or_else(|| lab_of(folder)),
             project: folder.to_owned(),
             nodes: nodes.transpose()?.or(file.nodes),
-            provider: flags.provider.or(file.provider).unwrap_or_default(),
+            // Who names a machine's provider wants machines.
+            provider: flags.provider.or(flags.vagrant_provider.map(|_| Provider::Vagrant)).or(file.provider),
+            vagrant: VagrantSettings::resolve(flags.vagrant_provider, file.vagrant),
             prefix: prefix.transpose()?.or(file.node.prefix).unwrap_or_else(default_prefix),
-            memory: memory.transpose()?.or(file.node.memory),
-            cpus: cpus.transpose()?.or(file.node.cpus),
+            // A flag is meant for all nodes.
+            gateway_memory: memory.or(file.node.gateway_memory).or(file.node.memory),
+            gateway_cpus: cpus.or(file.node.gateway_cpus).or(file.node.cpus),
+            memory: memory.or(file.node.memory),
+            cpus: cpus.or(file.node.cpus),
             subnet: subnet.transpose()?.or(file.network.subnet),
             base_image: image
                 .transpose()?

@@ -21,6 +21,8 @@ use crate::wait::wait_until;
 const REMOVAL_LIMIT: Duration = Duration::from_mins(2);
 /// In microseconds: what the kernel, and Docker, count a share of the CPUs against.
 const CPU_PERIOD: i64 = 100_000;
+/// What a machine keeps in memory; of all else in it, one wants to know after its end.
+pub(super) const TMPFS: [(&str, &str); 3] = [("/run", "exec,mode=755"), ("/run/lock", ""), ("/tmp", "exec")];
 /// More memory than any machine has, as the engine cannot lift a limit that it has once set.
 const ALL_MEMORY: i64 = 1 << 60;
 
@@ -270,13 +272,12 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
 fn host_config(spec: &ContainerSpec, port: String) -> HostConfig {
     // Docker's own ports are chosen by the engine, so that two labs never want the same one.
     let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
-    let tmpfs = [("/run", "exec,mode=755"), ("/run/lock", ""), ("/tmp", "exec")];
     let update = limits_update(spec.limits);
     HostConfig {
         network_mode: Some(spec.network.clone()),
         port_bindings: Some([(port, Some(vec![binding]))].into()),
         mounts: Some(mounts(&spec.volumes, &spec.binds, &spec.labels)),
-        tmpfs: Some(tmpfs.map(|(path, options)| (path.to_owned(), options.to_owned())).into()),
+        tmpfs: Some(TMPFS.map(|(path, options)| (path.to_owned(), options.to_owned())).into()),
         cap_add: Some(spec.capabilities.clone()),
         security_opt: Some(spec.security.clone()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),

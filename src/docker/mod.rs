@@ -12,6 +12,7 @@ mod helper;
 mod image;
 mod load;
 mod network;
+mod run_args;
 mod volume;
 
 pub use build::{Build, BuildContext};
@@ -22,6 +23,7 @@ pub use helper::Helper;
 pub use image::FoundImage;
 pub use load::{ImageStore, ListedImage};
 pub use network::Network;
+pub use run_args::{env_file, run_args};
 pub use volume::Volume;
 
 /// Labels of a container, network, volume or image.

@@ -7,6 +7,7 @@ mod archive;
 mod blob;
 mod codec;
 mod error;
+mod file;
 mod layer;
 mod load;
 mod plan;
@@ -24,6 +25,7 @@ pub use archive::{
 pub use blob::{BlobReader, BlobWriter};
 pub use codec::{Compression, Decoder};
 pub use error::Error;
+pub use file::read_file;
 pub use layer::{StoredLayer, store_layer};
 pub use load::{Piece, Source, StoreSource, StreamSource, Texts, pieces, write_pieces};
 pub use plan::{EngineImage, EngineImages, EngineKind, LoadPlan, LoadTask, Reason, plan};

@@ -26,6 +26,7 @@ impl Removal {
 
 /// Finds what there is to remove. A lab from another folder has to be meant, by its name.
 pub async fn removal<P: Provider>(lab: &Lab<'_, P>) -> Result<Removal, Error> {
+    lab.provider.finish(&lab.settings.lab).await?;
     let seen = lab.observe().await?;
     let nodes = seen.machines.keys().chain(&seen.data).cloned().collect();
     let has_files = !crate::fs::list(lab.files.folder())?.is_empty();

@@ -1,11 +1,12 @@
 //! What a verb can fail with, and what to do about it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use super::StackError;
 use super::units::Failure;
+use super::{BoxError, StackError};
 use crate::config::{NoFolder, StateError};
 use crate::fleet::client;
 use crate::fleet::unit::{BadNeeds, BadUnitFile, UnitName};
@@ -43,6 +44,8 @@ pub enum Error {
     Base(#[from] images::Error),
     #[error(transparent)]
     Stack(#[from] StackError),
+    #[error(transparent)]
+    Box(#[from] BoxError),
     #[error("the image `{image}` does not come from a registry")]
     NotPulled { image: String },
     #[error("the lab `{lab}` has no image `{image}`; it has {images}")]
@@ -132,6 +135,7 @@ impl Error {
             Self::Store(source) => source.hint(),
             Self::Base(source) => source.hint(),
             Self::Stack(source) => source.hint(),
+            Self::Box(source) => source.hint(),
             Self::Folder(source) => Some(source.hint()),
             Self::Members { source } => source.hint(),
             Self::Node { source, .. } => source.hint(),
@@ -201,10 +205,28 @@ impl Error {
         }
     }
 
+    /// Returns whether both are of one and the same run of a program.
+    fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Node { source, .. }, Self::Node { source: other, .. }) => source.is_same_as(other),
+            (
+                Self::Provider(provider::Error::Vagrant(one)),
+                Self::Provider(provider::Error::Vagrant(other)),
+            ) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// Returns the first error of several, or all of them as one.
     pub(super) fn gather(results: Vec<Result<(), Self>>) -> Result<(), Self> {
         let of = results.len();
-        let mut errors: Vec<Self> = results.into_iter().filter_map(Result::err).collect();
+        let mut errors: Vec<Self> = Vec::new();
+        for error in results.into_iter().filter_map(Result::err) {
+            // One Vagrant for several nodes fails once, and names them.
+            if !errors.iter().any(|other| other.is_same_as(&error)) {
+                errors.push(error);
+            }
+        }
         match errors.len() {
             0 => Ok(()),
             1 => Err(errors.remove(0)),

@@ -9,6 +9,7 @@ use super::{Error, Lab};
 
 /// Shuts down the nodes named, or all; returns those that ran.
 pub async fn halt<P: Provider>(lab: &Lab<'_, P>, only: &[NodeName]) -> Result<Vec<NodeName>, Error> {
+    lab.provider.finish(&lab.settings.lab).await?;
     let seen = lab.observe_existing().await?;
     for node in only {
         lab.machine(&seen, node)?;

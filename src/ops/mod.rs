@@ -1,6 +1,7 @@
 //! What `lab` does, one verb a file. Knows the order of things and nothing of terminals or flags.
 
 mod access;
+mod box_build;
 mod copy;
 pub mod doctor;
 mod down;
@@ -22,6 +23,7 @@ use crate::progress::Progress;
 use crate::provider::{Machine, Provider, Seen};
 
 pub use access::{Access, access};
+pub use box_build::{BoxError, BoxMade, BoxOrder, box_build};
 pub use copy::{CopyEnd, copy};
 pub use down::{Removal, down, removal};
 pub use error::Error;

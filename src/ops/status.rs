@@ -59,7 +59,7 @@ impl NodeStatus {
         match (&self.state, &self.health) {
             (MachineState::Running, Answer::Up(health)) => health.trouble(),
             (MachineState::Running, Answer::Down(why)) => Some(why.clone()),
-            (MachineState::Created, _) => Some("never started".to_owned()),
+            (MachineState::Created, _) => Some("no node yet; `lab up` makes it one".to_owned()),
             (MachineState::Paused, _) => Some("paused".to_owned()),
             (MachineState::Stopped, _) => Some("stopped".to_owned()),
             (MachineState::Broken, _) => Some("broken".to_owned()),

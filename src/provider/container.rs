@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::OnceCell;
 
-use super::{Error, LabSummary, Limits, Provider, Seen};
+use super::{Error, LabSummary, Limits, Provider, Seen, host};
 use crate::checkpoint::Checkpoint;
 use found::Listing;
 
@@ -16,10 +16,9 @@ use crate::fs;
 use crate::images::{self, Cache, NodeImage};
 use crate::model::image::{LAYERS_ON_NODE, STORE_ON_NODE, SharedImage};
 use crate::model::{CAPABILITIES, EtcdRole, LabName, NodeName, Seed, Topology};
-use crate::progress::Progress;
+use crate::progress::{Progress, Step};
 
 mod found;
-mod host;
 mod layers;
 
 use layers::LAYERS;
@@ -31,6 +30,8 @@ const NODE: &str = "lab.node";
 const ADDRESS: &str = "lab.address";
 const ETCD: &str = "lab.etcd";
 const PROJECT: &str = "lab.project";
+/// Who made a machine, if it was not us.
+const MAKER: &str = "lab.maker";
 const MEMBER: &str = "member";
 const SSH_PORT: u16 = 22;
 /// Long enough for units with an ExecStop of their own; systemd's limit in a node is 10 s.
@@ -41,6 +42,8 @@ const VOLUMES: [(&str, &str); 2] = [("docker", "/var/lib/docker"), ("etcd", "/va
 pub struct Containers {
     engine: Engine,
     place: Place,
+    /// Another provider, which makes containers from what it learns here.
+    maker: Option<&'static str>,
     image: OnceCell<String>,
     security: OnceCell<Vec<String>>,
     /// What new nodes find already unpacked.
@@ -48,6 +51,7 @@ pub struct Containers {
 }
 
 /// What the provider needs to know of its user.
+#[derive(Clone)]
 pub struct Place {
     /// The project folder, written onto what is made, so that `ls` can tell.
     pub project: Utf8PathBuf,
@@ -62,11 +66,22 @@ pub struct Place {
 
 impl Containers {
     pub fn new(engine: Engine, place: Place) -> Self {
-        Self { engine, place, image: OnceCell::new(), security: OnceCell::new(), layers: OnceCell::new() }
+        let (image, security, layers) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { engine, place, maker: None, image, security, layers }
+    }
+
+    /// Serves another provider: finds what that one made, and nothing else.
+    pub(super) fn for_maker(engine: Engine, place: Place, maker: &'static str) -> Self {
+        Self { maker: Some(maker), ..Self::new(engine, place) }
     }
 
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Finds all labs of this engine, whoever made them.
+    pub async fn labs(&self) -> Result<Vec<LabSummary>, Error> {
+        Ok(found::summaries(&self.list(LAB).await?))
     }
 
     async fn image(&self, progress: &Progress) -> Result<&String, Error> {
@@ -129,60 +144,12 @@ impl Containers {
             ),
             (PROJECT, self.place.project.to_string()),
         ];
-        labels.map(|(name, value)| (name.to_owned(), value)).into()
-    }
-}
-
-impl Provider for Containers {
-    fn name(&self) -> &'static str {
-        "container"
+        let maker = self.maker.map(|maker| (MAKER, maker.to_owned()));
+        labels.into_iter().chain(maker).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    async fn observe(&self, lab: &LabName) -> Result<Seen, Error> {
-        let found = self.list(&format!("{LAB}={lab}")).await?;
-        let routes = if self.engine.is_local() { host::routes() } else { Vec::new() };
-        let mut seen = found::seen(lab, &found, routes);
-        let looks = seen.machines.iter_mut().map(async |(node, machine)| {
-            let found = self.engine.inspect_container(&machine_name(lab, node)).await?;
-            machine.limits = found.map(|found| found.limits).unwrap_or_default();
-            Ok::<_, Error>(())
-        });
-        futures_util::future::try_join_all(looks).await?;
-        Ok(seen)
-    }
-
-    async fn labs(&self) -> Result<Vec<LabSummary>, Error> {
-        Ok(found::summaries(&self.list(LAB).await?))
-    }
-
-    async fn prepare(
-        &self,
-        topology: &Topology,
-        images: &[SharedImage],
-        progress: &Progress,
-    ) -> Result<(), Error> {
-        if self.engine.is_local() {
-            host::check_capabilities()?;
-        }
-        self.image(progress).await?;
-        Checkpoint::ImageReady.reached();
-        self.security().await?;
-        let networks = self.engine.networks().await?;
-        if !networks.iter().any(|network| is_of(&network.labels, &topology.lab)) {
-            let labels = Labels::from([
-                (LAB.to_owned(), topology.lab.to_string()),
-                (ID.to_owned(), topology.id.clone()),
-                (PROJECT.to_owned(), self.place.project.to_string()),
-            ]);
-            self.engine.create_network(&network_name(&topology.lab), topology.subnet, &labels).await?;
-        }
-        Checkpoint::NetworkMade.reached();
-        self.share_layers(images, progress).await?;
-        Checkpoint::LayersShared.reached();
-        Ok(())
-    }
-
-    async fn create(&self, seed: &Seed, limits: Limits) -> Result<(), Error> {
+    /// Returns the container that a node is to be, with the data of its former life if there is any.
+    pub(super) async fn spec(&self, seed: &Seed, limits: Limits) -> Result<ContainerSpec, Error> {
         let config = &seed.config;
         let name = machine_name(&config.lab, &config.node);
         let volume = |(suffix, target): (&str, &str)| VolumeMount {
@@ -213,6 +180,58 @@ impl Provider for Containers {
             let target = LAYERS_ON_NODE.to_owned();
             spec.volumes.push(VolumeMount { volume: layers.volume, target, is_read_only: true });
         }
+        Ok(spec)
+    }
+}
+
+impl Provider for Containers {
+    fn name(&self) -> &'static str {
+        "container"
+    }
+
+    async fn observe(&self, lab: &LabName) -> Result<Seen, Error> {
+        let found = self.list(&format!("{LAB}={lab}")).await?;
+        let routes = if self.engine.is_local() { host::routes() } else { Vec::new() };
+        let mut seen = found::seen(lab, &found, routes, self.maker);
+        let looks = seen.machines.iter_mut().map(async |(node, machine)| {
+            let found = self.engine.inspect_container(&machine_name(lab, node)).await?;
+            machine.limits = found.map(|found| found.limits).unwrap_or_default();
+            Ok::<_, Error>(())
+        });
+        futures_util::future::try_join_all(looks).await?;
+        Ok(seen)
+    }
+
+    async fn prepare(
+        &self,
+        topology: &Topology,
+        images: &[SharedImage],
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        if self.engine.is_local() {
+            host::check_capabilities()?;
+        }
+        self.image(progress).await?;
+        Checkpoint::ImageReady.reached();
+        self.security().await?;
+        let networks = self.engine.networks().await?;
+        if !networks.iter().any(|network| is_of(&network.labels, &topology.lab)) {
+            let mut labels = Labels::from([
+                (LAB.to_owned(), topology.lab.to_string()),
+                (ID.to_owned(), topology.id.clone()),
+                (PROJECT.to_owned(), self.place.project.to_string()),
+            ]);
+            labels.extend(self.maker.map(|maker| (MAKER.to_owned(), maker.to_owned())));
+            self.engine.create_network(&network_name(&topology.lab), topology.subnet, &labels).await?;
+        }
+        Checkpoint::NetworkMade.reached();
+        self.share_layers(images, progress).await?;
+        Checkpoint::LayersShared.reached();
+        Ok(())
+    }
+
+    async fn create(&self, seed: &Seed, limits: Limits) -> Result<(), Error> {
+        let spec = self.spec(seed, limits).await?;
         match self.engine.create_container(&spec).await {
             // Made by an earlier `lab` that ended before it could start it.
             Err(error) if error.is_conflict() => {
@@ -223,8 +242,8 @@ impl Provider for Containers {
         }
     }
 
-    async fn start(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
-        Ok(self.engine.start_container(&machine_name(lab, node)).await?)
+    async fn start(&self, seed: &Seed, _step: &Step) -> Result<(), Error> {
+        Ok(self.engine.start_container(&machine_name(&seed.config.lab, &seed.config.node)).await?)
     }
 
     async fn thaw(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
@@ -244,8 +263,9 @@ impl Provider for Containers {
         Ok(self.engine.stop_container(&name, STOP_SECONDS).await?)
     }
 
-    async fn limit(&self, lab: &LabName, node: &NodeName, limits: Limits) -> Result<(), Error> {
-        Ok(self.engine.limit_container(&machine_name(lab, node), limits).await?)
+    async fn limit(&self, lab: &LabName, node: &NodeName, limits: Limits) -> Result<bool, Error> {
+        self.engine.limit_container(&machine_name(lab, node), limits).await?;
+        Ok(false)
     }
 
     async fn remove_machine(&self, lab: &LabName, node: &NodeName) -> Result<(), Error> {
@@ -283,7 +303,7 @@ async fn security(engine: &Engine) -> Result<Vec<String>, Error> {
     Ok(options)
 }
 
-fn machine_name(lab: &LabName, node: &NodeName) -> String {
+pub(super) fn machine_name(lab: &LabName, node: &NodeName) -> String {
     format!("lab-{lab}-{node}")
 }
 

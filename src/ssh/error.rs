@@ -37,6 +37,11 @@ impl Error {
         matches!(self, Self::NotReady { .. })
     }
 
+    /// Did the node say nothing, or nothing more? One that boots, restarts or is overloaded is like that.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::TimedOut { .. } | Self::Lost { .. })
+    }
+
     /// Is the connection gone? Then the session is of no more use, but a new one may be.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Lost { .. })

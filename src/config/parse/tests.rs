@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{FleetTable, MetadataTable, OneImage, Provider};
+use crate::config::{FleetTable, MetadataTable, OneImage, Provider, VagrantTable};
 use crate::model::{Bytes, FleetEngine, LabName, NodeName};
 
 fn read(text: &str) -> Result<LabFile, Problems> {
@@ -57,8 +57,11 @@ fn every_key_is_read() {
             prefix: Some(NodeName::parse("n").unwrap()),
             memory: Some(Bytes::mebibytes(2048)),
             cpus: Some(2.0),
+            gateway_memory: None,
+            gateway_cpus: None,
         },
         network: NetworkTable { subnet: Some("10.77.9.0/24".parse().unwrap()) },
+        vagrant: VagrantTable::default(),
         fleet: FleetTable { engine: Some(FleetEngine::Fleet), fence: Some(true) },
         metadata: MetadataTable {
             all: [("zone".to_owned(), "a".to_owned())].into(),
@@ -97,7 +100,10 @@ fn each_mistake_is_told_with_its_place() {
     check("nodes = 0", "1:9: `nodes`: 0 is not between 1 and 200");
     check("nodes = 99999999999999999999", "1:9: `nodes` must be a whole number, not a number that large");
     check("name = true", "1:8: `name` must be text in quotes, not true or false");
-    check("provider = \"vm\"", "1:12: `provider`: `vm` is not a provider: there is only `container`");
+    check(
+        "provider = \"vm\"",
+        "1:12: `provider`: `vm` is not a provider: there are `container` and `vagrant`",
+    );
     check(
         "stack = \"a/b\"",
         "1:9: `stack`: `a/b` cannot name a stack: only lower-case letters, digits and `-` may stand in it",

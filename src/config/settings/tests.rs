@@ -1,7 +1,7 @@
 //! Which value holds, and which file is read.
 
 use super::*;
-use crate::config::{CacheTable, ImageTable, NetworkTable, NodeTable, OneImage};
+use crate::config::{CacheTable, ImageTable, NetworkTable, NodeTable, OneImage, VagrantTable};
 use crate::model::FleetEngine;
 
 fn name<T: std::str::FromStr<Err: fmt::Debug>>(text: &str) -> T {
@@ -14,6 +14,7 @@ fn flags() -> Flags {
         file: None,
         nodes: Some(7),
         provider: Some(Provider::Container),
+        vagrant_provider: Some(VagrantProvider::Libvirt),
         prefix: Some(name("flag")),
         memory: Some(Bytes::mebibytes(700)),
         cpus: Some(0.7),
@@ -30,9 +31,16 @@ fn file() -> LabFile {
         version: Some(1),
         name: Some(name("file")),
         nodes: Some(5),
-        provider: Some(Provider::Container),
+        provider: Some(Provider::Vagrant),
+        vagrant: VagrantTable { provider: Some(VagrantProvider::Docker), ..VagrantTable::default() },
         stack: Some("file".to_owned()),
-        node: NodeTable { prefix: Some(name("file")), memory: Some(Bytes::mebibytes(500)), cpus: Some(0.5) },
+        node: NodeTable {
+            prefix: Some(name("file")),
+            memory: Some(Bytes::mebibytes(500)),
+            cpus: Some(0.5),
+            gateway_memory: Some(Bytes::mebibytes(300)),
+            gateway_cpus: None,
+        },
         network: NetworkTable { subnet: Some(name("10.77.5.0/24")) },
         fleet: FleetTable { engine: None, fence: Some(true) },
         metadata: MetadataTable::default(),
@@ -42,15 +50,22 @@ fn file() -> LabFile {
     }
 }
 
+fn vagrant(flag: Option<VagrantProvider>) -> VagrantSettings {
+    VagrantSettings::resolve(flag, VagrantTable::default())
+}
+
 fn defaults() -> Settings {
     Settings {
         lab: name("my-folder"),
         project: "/home/a/My Folder".into(),
         nodes: None,
-        provider: Provider::Container,
+        provider: None,
+        vagrant: vagrant(None),
         prefix: name("core"),
         memory: None,
         cpus: None,
+        gateway_memory: None,
+        gateway_cpus: None,
         subnet: None,
         base_image: "debian:bookworm-slim".to_owned(),
         images: Vec::new(),
@@ -74,9 +89,13 @@ fn each_flag_wins_over_its_key_and_each_key_over_its_default() {
     let from_file = Settings {
         lab: name("file"),
         nodes: Some(5),
+        provider: Some(Provider::Vagrant),
+        vagrant: vagrant(Some(VagrantProvider::Docker)),
         prefix: name("file"),
         memory: Some(Bytes::mebibytes(500)),
         cpus: Some(0.5),
+        gateway_memory: Some(Bytes::mebibytes(300)),
+        gateway_cpus: Some(0.5),
         subnet: Some(name("10.77.5.0/24")),
         base_image: "file:5".to_owned(),
         cache_limit: Bytes::mebibytes(5 << 10),
@@ -92,9 +111,13 @@ fn each_flag_wins_over_its_key_and_each_key_over_its_default() {
     let prefix = Flags { prefix: flags().prefix, ..none() };
     check(prefix, file(), &Settings { prefix: name("flag"), ..from_file.clone() });
     let memory = flags().memory;
-    check(Flags { memory, ..none() }, file(), &Settings { memory, ..from_file.clone() });
+    check(
+        Flags { memory, ..none() },
+        file(),
+        &Settings { memory, gateway_memory: memory, ..from_file.clone() },
+    );
     let cpus = flags().cpus;
-    check(Flags { cpus, ..none() }, file(), &Settings { cpus, ..from_file.clone() });
+    check(Flags { cpus, ..none() }, file(), &Settings { cpus, gateway_cpus: cpus, ..from_file.clone() });
     let subnet = flags().subnet;
     check(Flags { subnet, ..none() }, file(), &Settings { subnet, ..from_file.clone() });
     let image = Flags { base_image: flags().base_image, ..none() };
@@ -107,6 +130,15 @@ fn each_flag_wins_over_its_key_and_each_key_over_its_default() {
     check(stack, file(), &Settings { stack: Some("flag".to_owned()), ..from_file });
     let with_file = resolve(flags(), file()).unwrap();
     assert_eq!(with_file, resolve(flags(), LabFile::default()).unwrap(), "nothing of the file is left");
+}
+
+#[test]
+fn who_names_who_runs_machines_wants_machines() {
+    let by = |flags| resolve(flags, LabFile::default()).unwrap().provider;
+    let vagrant_provider = Some(VagrantProvider::Docker);
+    assert_eq!(by(Flags { vagrant_provider, ..Flags::default() }), Some(Provider::Vagrant));
+    let provider = Some(Provider::Container);
+    assert_eq!(by(Flags { provider, vagrant_provider, ..Flags::default() }), provider);
 }
 
 #[test]

@@ -10,13 +10,12 @@ use futures_util::stream::iter;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::State;
-use crate::exec::Cmd;
 use crate::fleet::records::MachineId;
 use crate::fs;
-use crate::images::Look;
+use crate::images::{Look, vm};
 use crate::model::{FleetEngine, Node, NodeHealth, NodeName, Seed, Topology, machine_id};
 use crate::progress::Step;
-use crate::provider::{Limits, Provider};
+use crate::provider::Provider;
 use crate::ssh::{Identity, Target};
 use crate::wait::{Stop, wait_until};
 
@@ -24,11 +23,11 @@ use super::super::keys::{Keys, write_client_files};
 use super::super::link::{Link, USER, until_stopped};
 use super::super::stack::Stack;
 use super::super::{Error, Lab, units};
-use super::{Action, Plan, Task};
+use super::{Action, Plan, Task, Wanted};
 
 /// More at once only makes them wait for each other in the engine.
 const AT_ONCE: usize = 16;
-const CONNECT_LIMIT: Duration = Duration::from_secs(90);
+/// Members of etcd wait for each other.
 const READY_LIMIT: Duration = Duration::from_mins(2);
 const RESTART_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +48,9 @@ pub async fn apply<P: Provider>(
     let work = Work {
         lab,
         keys: &keys,
+        wanted: &plan.wanted,
         topology: &plan.wanted.topology,
+        before: &plan.before,
         tasks: &plan.tasks,
         labd,
         labd_build: &plan.wanted.labd_build,
@@ -58,18 +59,26 @@ pub async fn apply<P: Provider>(
     Checkpoint::StateWritten.reached();
     let found = plan.links;
     let working = async {
-        let healths = work.carry_out(found, plan.images, plan.wanted.limits).await?;
+        let healths = work.carry_out(found, plan.images).await?;
         work.start_units(plan.stack.as_ref()).await?;
+        lab.provider.finish(&lab.settings.lab).await?;
         Ok(healths)
     };
-    until_stopped(stop, working).await
+    let end = until_stopped(stop, working).await;
+    if end.is_err() {
+        // Why it failed is known; that something does not end in order either is what the next `up` will say.
+        drop(lab.provider.abandon(&lab.settings.lab).await);
+    }
+    end
 }
 
 /// A plan under way.
 pub(super) struct Work<'a, P> {
     pub(super) lab: &'a Lab<'a, P>,
     keys: &'a Keys,
+    wanted: &'a Wanted,
     pub(super) topology: &'a Topology,
+    before: &'a Topology,
     tasks: &'a [Task],
     labd: &'a Utf8Path,
     labd_build: &'a str,
@@ -80,12 +89,7 @@ pub(super) type Links = BTreeMap<NodeName, Link>;
 type Steps = BTreeMap<NodeName, Step>;
 
 impl<P: Provider> Work<'_, P> {
-    async fn carry_out(
-        &self,
-        mut links: Links,
-        looks: Vec<Look>,
-        limits: Limits,
-    ) -> Result<Vec<NodeHealth>, Error> {
+    async fn carry_out(&self, mut links: Links, looks: Vec<Look>) -> Result<Vec<NodeHealth>, Error> {
         let mut images = self.lab.make_images(looks, false).await?;
         if self.tasks.iter().any(|task| needs_image_or_network(&task.action)) {
             self.lab.provider.prepare(self.topology, &images.shared(), self.lab.progress).await?;
@@ -93,11 +97,11 @@ impl<P: Provider> Work<'_, P> {
         let mut steps = Steps::new();
         let rejoining = self.nodes_with(|action| matches!(action, Action::RejoinEtcd { .. }));
         let waking = self.nodes_with(|action| action.node().is_some_and(|node| !rejoining.contains(node)));
-        self.bring_up(&waking, &mut links, &mut steps, limits).await?;
+        self.bring_up(&waking, &mut links, &mut steps).await?;
         for node in &rejoining {
             self.rejoin_etcd(node, &links).await?;
         }
-        self.bring_up(&rejoining, &mut links, &mut steps, limits).await?;
+        self.bring_up(&rejoining, &mut links, &mut steps).await?;
         for node in self.nodes_with(|action| matches!(action, Action::LeaveEtcd { .. })) {
             self.leave_etcd(&node, &links).await?;
             Checkpoint::MemberRemoved.reached();
@@ -151,15 +155,9 @@ impl<P: Provider> Work<'_, P> {
         Ok(())
     }
 
-    async fn bring_up(
-        &self,
-        nodes: &[NodeName],
-        links: &mut Links,
-        steps: &mut Steps,
-        limits: Limits,
-    ) -> Result<(), Error> {
+    async fn bring_up(&self, nodes: &[NodeName], links: &mut Links, steps: &mut Steps) -> Result<(), Error> {
         let known: Vec<&NodeName> = links.keys().collect();
-        let work = nodes.iter().map(|node| self.bring_one_up(node, known.contains(&node), limits));
+        let work = nodes.iter().map(|node| self.bring_one_up(node, known.contains(&node)));
         let results: Vec<Result<Option<(Link, Step)>, Error>> = iter(work).buffered(AT_ONCE).collect().await;
         let mut ends = Vec::new();
         for (node, result) in nodes.iter().zip(results) {
@@ -177,12 +175,7 @@ impl<P: Provider> Work<'_, P> {
     }
 
     /// Gets a machine to run and connects to it; `None` if it runs and we are connected already.
-    async fn bring_one_up(
-        &self,
-        name: &NodeName,
-        is_known: bool,
-        limits: Limits,
-    ) -> Result<Option<(Link, Step)>, Error> {
+    async fn bring_one_up(&self, name: &NodeName, is_known: bool) -> Result<Option<(Link, Step)>, Error> {
         let (lab, provider) = (&self.lab.settings.lab, self.lab.provider);
         let actions = self.tasks.iter().map(|task| &task.action).filter(|action| action.node() == Some(name));
         let mut step = None;
@@ -190,19 +183,18 @@ impl<P: Provider> Work<'_, P> {
             let begin = |text: &str| self.lab.progress.begin(name.as_str(), text);
             match action {
                 Action::Create { .. } => {
-                    step = Some(begin("making"));
-                    self.create(name, limits).await?;
-                    provider.start(lab, name).await?;
+                    let step = step.insert(begin("making"));
+                    self.create(name).await?;
+                    self.start(name, step).await?;
                 }
                 Action::Replace { .. } => {
-                    step = Some(begin("making again"));
+                    let step = step.insert(begin("making again"));
                     provider.remove_machine(lab, name).await?;
-                    self.create(name, limits).await?;
-                    provider.start(lab, name).await?;
+                    self.create(name).await?;
+                    self.start(name, step).await?;
                 }
                 Action::Start { .. } => {
-                    step = Some(begin("starting"));
-                    provider.start(lab, name).await?;
+                    self.start(name, step.insert(begin("starting"))).await?;
                 }
                 Action::Thaw { .. } => {
                     step = Some(begin("thawing"));
@@ -211,7 +203,9 @@ impl<P: Provider> Work<'_, P> {
                 // It was started by a `lab` that ended before it could look after it.
                 Action::Await { .. } if !is_known => step = Some(begin("waiting for it")),
                 Action::Limit { .. } => {
-                    provider.limit(lab, name, limits).await?;
+                    if provider.limit(lab, name, self.wanted.limits_of(name)).await? {
+                        step = Some(begin("starting with its new limits"));
+                    }
                     self.lab.progress.note(name.as_str(), "limits changed");
                 }
                 _ => {}
@@ -229,16 +223,25 @@ impl<P: Provider> Work<'_, P> {
         }
     }
 
-    async fn create(&self, name: &NodeName, limits: Limits) -> Result<(), Error> {
-        let node = self.node(name);
-        let seed = Seed {
-            config: self.topology.config(node),
-            authorized_key: self.keys.user.public.clone(),
-            host_key: self.keys.host.private.clone(),
-        };
-        self.lab.provider.create(&seed, limits).await?;
+    async fn create(&self, name: &NodeName) -> Result<(), Error> {
+        self.lab.provider.create(&self.seed(name), self.wanted.limits_of(name)).await?;
         Checkpoint::NodeCreated.reached();
         Ok(())
+    }
+
+    async fn start(&self, name: &NodeName, step: &Step) -> Result<(), Error> {
+        Ok(self.lab.provider.start(&self.seed(name), step).await?)
+    }
+
+    /// Returns what a node is born with; one that is to leave is as it was.
+    fn seed(&self, name: &NodeName) -> Seed {
+        let before = || Some(self.before.config(self.before.node(name)?));
+        let now = self.topology.node(name).map(|node| self.topology.config(node));
+        Seed {
+            config: now.or_else(before).expect("tasks are made from the topology"),
+            authorized_key: self.keys.user.public.clone(),
+            host_key: self.keys.host.private.clone(),
+        }
     }
 
     pub(super) fn node(&self, name: &NodeName) -> &Node {
@@ -251,11 +254,14 @@ impl<P: Provider> Work<'_, P> {
         let (provider, lab) = (self.lab.provider, &self.lab.settings.lab);
         let mut address = provider.ssh_address(lab, name).await?;
         let mut looked = Instant::now();
-        let connected = wait_until("it answers", CONNECT_LIMIT, ASK_EVERY, async || {
+        let limit = provider.nature().boot_limit;
+        let connected = wait_until("it answers", limit, ASK_EVERY, async || {
             if let Some(address) = address {
                 match open(name, address, &identity).await {
                     Ok(link) => return Some(Ok(link)),
                     Err(Error::Ssh(error)) if error.is_not_ready() || error.is_refused() => {}
+                    // So is a machine of its own that restarts: no kernel is there to refuse us.
+                    Err(Error::Ssh(error)) if error.is_silence() => {}
                     // On a busy host labd may take more than the time that one answer has.
                     Err(Error::Labd { .. }) => {}
                     Err(error) => return Some(Err(error)),
@@ -273,7 +279,7 @@ impl<P: Provider> Work<'_, P> {
             }
             None
         });
-        let silent = |_| Error::Silent { node: name.clone(), limit: CONNECT_LIMIT };
+        let silent = |_| Error::Silent { node: name.clone(), limit };
         connected.await.map_err(silent)?
     }
 
@@ -332,16 +338,14 @@ impl<P: Provider> Work<'_, P> {
         }
         let tell =
             |health: &NodeHealth| health.trouble().into_iter().for_each(|trouble| step.change(trouble));
-        let health = link.ready(READY_LIMIT, tell).await?;
+        let health = link.ready(READY_LIMIT.max(self.lab.provider.nature().boot_limit), tell).await?;
         Checkpoint::NodeReady.reached();
         Ok(health)
     }
 
     async fn upgrade_labd(&self, link: &Link) -> Result<(), Error> {
         let program = fs::read(self.labd)?;
-        let script = "cat > /usr/local/bin/.labd && chmod 755 /usr/local/bin/.labd && \
-                      mv /usr/local/bin/.labd /usr/local/bin/labd && systemctl restart labd";
-        let cmd = Cmd::new("sudo").arg("sh").arg("-c").arg(script);
+        let cmd = vm::replace_labd();
         let output = link.session().run(&cmd, &program).await?;
         if output.is_success() {
             return Ok(());

@@ -11,7 +11,9 @@ use futures_util::future::join_all;
 use crate::config::State;
 use crate::fs;
 use crate::images::Look;
-use crate::model::{Bytes, EtcdJoin, EtcdRole, MAX_NODES, Node, NodeName, Subnet, Topology, build_id};
+use crate::model::{
+    Bytes, EtcdJoin, EtcdRole, MAX_NODES, NoFreeSubnet, Node, NodeName, Subnet, Topology, build_id,
+};
 use crate::provider::{self, Limits, Machine, MachineState, Provider, Seen};
 use crate::ssh::Target;
 
@@ -38,6 +40,8 @@ pub struct Plan {
     before: Topology,
     images: Vec<Look>,
     stack: Option<Stack>,
+    newcomers: Vec<NodeName>,
+    is_new: bool,
 }
 
 impl Plan {
@@ -56,9 +60,22 @@ impl Plan {
         awaited.filter_map(|task| task.action.node().cloned()).collect()
     }
 
-    /// Returns whether a node is to be made.
-    pub fn makes(&self, node: &NodeName) -> bool {
-        self.tasks.iter().any(|task| matches!(&task.action, Action::Create { node: made } if made == node))
+    /// Returns whether a node is to be made, or started again.
+    pub fn wakes(&self, node: &NodeName) -> bool {
+        let wakes = |action: &Action| {
+            matches!(action, Action::Create { .. } | Action::Replace { .. } | Action::Start { .. })
+        };
+        self.tasks.iter().any(|task| task.action.node() == Some(node) && wakes(&task.action))
+    }
+
+    /// Returns the machines that were made by somebody else, or were never finished, and are to become nodes.
+    pub fn newcomers(&self) -> Vec<NodeName> {
+        self.newcomers.clone()
+    }
+
+    /// Returns whether nothing of the lab is there yet.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     pub fn node_count(&self) -> usize {
@@ -70,10 +87,13 @@ impl Plan {
 pub async fn plan<P: Provider>(lab: &Lab<'_, P>, labd: &camino::Utf8Path) -> Result<Plan, Error> {
     let stack =
         lab.settings.stack.as_deref().map(|name| Stack::load(&lab.settings.project, name)).transpose()?;
-    let seen = lab.observe().await?;
+    lab.provider.finish(&lab.settings.lab).await?;
     let state = lab.files.load()?;
+    check_provider(lab, state.as_ref())?;
+    let seen = lab.observe().await?;
     let keys = Keys::load(&lab.files)?;
-    if keys.is_none() && !seen.machines.is_empty() {
+    let is_node = |machine: &Machine| machine.state != MachineState::Created;
+    if keys.is_none() && seen.machines.values().any(is_node) {
         return Err(Error::KeysGone { lab: lab.settings.lab.clone() });
     }
     let (links, healths) = ask_running(&seen, keys.as_ref()).await?;
@@ -81,7 +101,8 @@ pub async fn plan<P: Provider>(lab: &Lab<'_, P>, labd: &camino::Utf8Path) -> Res
     let wanted = Wanted {
         members_before: before.members().map(|node| node.name.clone()).collect(),
         topology: plan::with_rejoins(topology(lab, &seen, state.as_ref(), &before)?, &seen),
-        limits: limits(lab),
+        limits: limits(lab.settings.memory, lab.settings.cpus),
+        gateway_limits: limits(lab.settings.gateway_memory, lab.settings.gateway_cpus),
         labd_build: build_id(&fs::read(labd)?),
     };
     let looks = lab.look_at_images().await?;
@@ -96,7 +117,23 @@ pub async fn plan<P: Provider>(lab: &Lab<'_, P>, labd: &camino::Utf8Path) -> Res
         let action = Action::StartUnits { stack: stack.name.clone() };
         tasks.extend(why.map(|why| Task { action, why }));
     }
-    Ok(Plan { tasks, wanted, keys, links, before, images: looks, stack })
+    let newcomers = seen.machines.iter().filter(|(_, machine)| machine.state == MachineState::Created);
+    let newcomers = newcomers.map(|(node, _)| node.clone()).collect();
+    let is_new = seen.is_nothing();
+    Ok(Plan { tasks, wanted, keys, links, before, images: looks, stack, newcomers, is_new })
+}
+
+/// Refuses a lab that another provider made: of its machines this one sees nothing, and would make them again.
+fn check_provider<P: Provider>(lab: &Lab<'_, P>, state: Option<&State>) -> Result<(), Error> {
+    let wanted = lab.provider.name();
+    match state {
+        Some(state) if state.provider != wanted => Err(Error::from(provider::Error::OtherProvider {
+            lab: lab.settings.lab.clone(),
+            has: state.provider.clone(),
+            wanted: wanted.to_owned(),
+        })),
+        _ => Ok(()),
+    }
 }
 
 /// Returns why the units of a stack have to be seen to, if they have.
@@ -143,7 +180,7 @@ fn before<P: Provider>(
     let subnet = match (seen.subnet, settings.subnet) {
         (Some(subnet), _) => subnet,
         (None, Some(wanted)) => check_free(wanted.check_for_lab()?, seen)?,
-        (None, None) => Subnet::choose(&seen.taken.iter().map(|(subnet, _)| *subnet).collect::<Vec<_>>())?,
+        (None, None) => choose_subnet(lab.provider.nature().subnets, seen)?,
     };
     let id = seen.lab_id.clone().unwrap_or_else(new_id);
     let mut topology = Topology::fresh(settings.lab.clone(), id, subnet);
@@ -164,6 +201,11 @@ fn found_nodes(seen: &Seen, healths: &Healths) -> Vec<Node> {
     seen.machines.iter().filter_map(node).collect()
 }
 
+fn choose_subnet(candidates: Vec<Subnet>, seen: &Seen) -> Result<Subnet, NoFreeSubnet> {
+    let taken: Vec<Subnet> = seen.taken.iter().map(|(subnet, _)| *subnet).collect();
+    if candidates.is_empty() { Subnet::choose(&taken) } else { Subnet::choose_among(candidates, &taken) }
+}
+
 fn check_free(wanted: Subnet, seen: &Seen) -> Result<Subnet, Error> {
     match seen.taken.iter().find(|(taken, _)| wanted.overlaps(*taken)) {
         None => Ok(wanted),
@@ -182,7 +224,9 @@ fn topology<P: Provider>(
     let existing = u16::try_from(seen.machines.len()).unwrap_or(MAX_NODES);
     let kept = remembered.or((existing > 0).then_some(existing)).filter(|_| !seen.is_nothing());
     let count = settings.nodes.or(kept).unwrap_or(USUAL_NODES);
-    let topology = Topology { fleet: settings.fleet.clone(), ..before.resized(&settings.prefix, count)? };
+    let has_own_nics = lab.provider.nature().has_own_nics;
+    let resized = before.resized(&settings.prefix, count)?;
+    let topology = Topology { fleet: settings.fleet.clone(), has_own_nics, ..resized };
     let is_ours = |node: &&NodeName| {
         node.as_str().rsplit_once('-').is_some_and(|(prefix, _)| prefix == settings.prefix.as_str())
     };
@@ -192,8 +236,8 @@ fn topology<P: Provider>(
     }
 }
 
-fn limits<P>(lab: &Lab<'_, P>) -> Limits {
-    Limits { memory_bytes: lab.settings.memory.map(Bytes::get), cpus: lab.settings.cpus }
+fn limits(memory: Option<Bytes>, cpus: Option<f64>) -> Limits {
+    Limits { memory_bytes: memory.map(Bytes::get), cpus }
 }
 
 /// Returns an id that no other lab of this host has: it ends up in machine ids.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::model::{EtcdJoin, EtcdRole, NodeHealth, NodeName, Subnet, Topology};
+use crate::model::{EtcdJoin, EtcdRole, Node, NodeHealth, NodeName, Subnet, Topology};
 use crate::provider::{Limits, MachineState, Seen};
 
 /// The lab as it is to be.
@@ -14,8 +14,18 @@ pub struct Wanted {
     /// Who was a member of etcd when the lab was last complete.
     pub members_before: Vec<NodeName>,
     pub limits: Limits,
+    /// The same of nodes that are no members of etcd.
+    pub gateway_limits: Limits,
     /// The build of `labd` that nodes are to run.
     pub labd_build: String,
+}
+
+impl Wanted {
+    /// Returns what a node may use; one that is to leave is not limited any more.
+    pub(super) fn limits_of(&self, name: &NodeName) -> Limits {
+        let is_member = self.topology.node(name).is_none_or(Node::is_member);
+        if is_member { self.limits } else { self.gateway_limits }
+    }
 }
 
 /// One thing to do, with the reason for it.
@@ -183,7 +193,9 @@ pub fn with_rejoins(mut topology: Topology, seen: &Seen) -> Topology {
 }
 
 fn lost_its_data(is_member: bool, seen: &Seen, node: &NodeName) -> bool {
-    is_member && !seen.data.contains(node) && !seen.machines.contains_key(node)
+    let is_blank = |state| matches!(state, MachineState::Created | MachineState::Broken);
+    let machine = seen.machines.get(node);
+    is_member && !seen.data.contains(node) && machine.is_none_or(|machine| is_blank(machine.state))
 }
 
 fn task(action: Action, why: impl Into<String>) -> Task {
@@ -192,30 +204,38 @@ fn task(action: Action, why: impl Into<String>) -> Task {
 
 fn bring_up(wanted: &Wanted, seen: &Seen, name: &NodeName) -> Vec<Task> {
     let node = || name.clone();
+    let mut tasks: Vec<Task> = rejoin(wanted, seen, name).into_iter().collect();
     let Some(machine) = seen.machines.get(name) else {
-        let member = wanted.topology.node(name).map(|node| &node.etcd);
-        let rejoins = matches!(member, Some(EtcdRole::Member { join: EtcdJoin::Existing }))
-            && !seen.data.contains(name);
-        let rejoin = rejoins.then(|| task(Action::RejoinEtcd { node: node() }, "its data is gone"));
         let why = if seen.data.contains(name) {
             "its machine is gone, its data is there"
         } else {
             "it does not exist"
         };
-        return rejoin.into_iter().chain([task(Action::Create { node: node() }, why)]).collect();
+        tasks.push(task(Action::Create { node: node() }, why));
+        return tasks;
     };
-    if machine.state == MachineState::Broken {
-        return vec![task(Action::Replace { node: node() }, "its machine is broken")];
+    let broken = match machine.state {
+        MachineState::Broken => Some("its machine is broken"),
+        _ if seen.subnet.is_none() || !machine.is_on_network => Some("the network that it was on is gone"),
+        _ => None,
+    };
+    if let Some(why) = broken {
+        tasks.push(task(Action::Replace { node: node() }, why));
+        return tasks;
     }
-    if seen.subnet.is_none() || !machine.is_on_network {
-        return vec![task(Action::Replace { node: node() }, "the network that it was on is gone")];
-    }
-    let mut tasks = Vec::new();
-    if machine.limits != wanted.limits {
+    if machine.limits != wanted.limits_of(name) {
         tasks.push(task(Action::Limit { node: node() }, "lab.toml or a flag says so"));
     }
     tasks.extend(wake(seen, name, ""));
     tasks
+}
+
+/// Returns what lets a member come back that has nothing left of what it knew.
+fn rejoin(wanted: &Wanted, seen: &Seen, name: &NodeName) -> Option<Task> {
+    let member = wanted.topology.node(name).map(|node| &node.etcd);
+    let rejoins = matches!(member, Some(EtcdRole::Member { join: EtcdJoin::Existing }))
+        && lost_its_data(true, seen, name);
+    rejoins.then(|| task(Action::RejoinEtcd { node: name.clone() }, "its data is gone"))
 }
 
 /// Returns what gets an existing machine to run.
@@ -223,7 +243,7 @@ fn wake(seen: &Seen, name: &NodeName, because: &str) -> Option<Task> {
     let node = name.clone();
     let (action, state) = match seen.machines.get(name)?.state {
         MachineState::Running | MachineState::Broken | MachineState::Missing => return None,
-        MachineState::Created => (Action::Start { node }, "it was made but never started"),
+        MachineState::Created => (Action::Start { node }, "its machine is there and no node yet"),
         MachineState::Stopped => (Action::Start { node }, "it is stopped"),
         MachineState::Paused => (Action::Thaw { node }, "it is paused"),
     };

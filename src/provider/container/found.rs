@@ -1,9 +1,10 @@
 //! Reads labs out of what an engine lists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
-    ADDRESS, ETCD, ID, LAB, MEMBER, NODE, PROJECT, SSH_PORT, VOLUMES, is_of, machine_name, network_name,
+    ADDRESS, ETCD, ID, LAB, MAKER, MEMBER, NODE, PROJECT, SSH_PORT, VOLUMES, is_of, machine_name,
+    network_name,
 };
 use crate::docker::{Container, ContainerState, Labels, Network, Volume};
 use crate::model::{LabName, NodeName, Subnet};
@@ -16,12 +17,19 @@ pub(super) struct Listing {
     pub(super) networks: Vec<Network>,
 }
 
-/// Returns what exists of one lab. Networks of others, and `routes` of the host, are taken.
-pub(super) fn seen(lab: &LabName, found: &Listing, routes: Vec<(Subnet, String)>) -> Seen {
+/// Returns what exists of one lab. Networks of others, and `routes` of the host, are taken. What another
+/// `maker` made of a lab of this name is not looked at.
+pub(super) fn seen(
+    lab: &LabName,
+    found: &Listing,
+    routes: Vec<(Subnet, String)>,
+    maker: Option<&str>,
+) -> Seen {
+    let is_own = |labels: &Labels| is_of(labels, lab) && is_by(labels, maker);
     let ours: Vec<&Container> =
-        found.containers.iter().filter(|container| is_of(&container.labels, lab)).collect();
+        found.containers.iter().filter(|container| is_own(&container.labels)).collect();
     let (own, others): (Vec<&Network>, Vec<&Network>) =
-        found.networks.iter().partition(|network| is_of(&network.labels, lab));
+        found.networks.iter().partition(|network| is_own(&network.labels));
     let subnet = own.first().and_then(|network| network.subnets.first().copied());
     let labelled: Vec<&Labels> = ours
         .iter()
@@ -44,12 +52,16 @@ pub(super) fn seen(lab: &LabName, found: &Listing, routes: Vec<(Subnet, String)>
         data: found
             .volumes
             .iter()
-            .filter(|volume| is_of(&volume.labels, lab))
+            .filter(|volume| is_own(&volume.labels))
             .filter_map(node_with_data)
             .collect(),
         subnet,
         taken,
     }
+}
+
+fn is_by(labels: &Labels, maker: Option<&str>) -> bool {
+    labels.get(MAKER).map(String::as_str) == maker
 }
 
 fn machine(lab: &LabName, container: &Container) -> Option<(NodeName, Machine)> {
@@ -87,22 +99,23 @@ pub(super) fn summaries(found: &Listing) -> Vec<LabSummary> {
     let containers = found.containers.iter().map(|container| &container.labels);
     let networks = found.networks.iter().map(|network| &network.labels);
     let volumes = found.volumes.iter().map(|volume| &volume.labels);
-    let labels: Vec<&Labels> = containers.chain(networks).chain(volumes).collect();
-    let names: BTreeSet<LabName> =
-        labels.iter().filter_map(|labels| LabName::parse(labels.get(LAB)?).ok()).collect();
-    let by_name: BTreeMap<LabName, Seen> =
-        names.into_iter().map(|lab| (lab.clone(), seen(&lab, found, Vec::new()))).collect();
-    by_name
-        .into_iter()
-        .map(|(lab, seen)| LabSummary {
-            lab,
-            provider: "container",
-            nodes: seen.machines.len(),
-            running: seen.machines.values().filter(|machine| machine.state == MachineState::Running).count(),
-            subnet: seen.subnet,
-            project: seen.project,
+    let all = containers.chain(networks).chain(volumes);
+    let names: BTreeSet<(LabName, Option<&str>)> = all
+        .filter_map(|labels| {
+            let maker = labels.get(MAKER).map(String::as_str);
+            Some((LabName::parse(labels.get(LAB)?).ok()?, maker))
         })
-        .collect()
+        .collect();
+    let labs = names.into_iter().map(|(lab, maker)| (seen(&lab, found, Vec::new(), maker), lab, maker));
+    labs.map(|(seen, lab, maker)| LabSummary {
+        lab,
+        provider: maker.unwrap_or("container").to_owned(),
+        nodes: seen.machines.len(),
+        running: seen.machines.values().filter(|machine| machine.state == MachineState::Running).count(),
+        subnet: seen.subnet,
+        project: seen.project,
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -161,8 +174,12 @@ mod tests {
     #[test]
     fn one_lab_is_told_from_another_and_from_what_is_taken() {
         let route = |net: &str, who: &str| (net.parse().unwrap(), who.to_owned());
-        let seen =
-            seen(&name("web"), &listing(), vec![route("10.77.0.0/24", "br"), route("10.9.0.0/16", "tun0")]);
+        let seen = seen(
+            &name("web"),
+            &listing(),
+            vec![route("10.77.0.0/24", "br"), route("10.9.0.0/16", "tun0")],
+            None,
+        );
         assert_eq!(seen.machines.len(), 2);
         let first = &seen.machines[&NodeName::parse("core-01").unwrap()];
         assert_eq!(first.state, MachineState::Running);
@@ -175,14 +192,14 @@ mod tests {
 
     #[test]
     fn a_lab_that_is_not_there_is_nothing() {
-        assert!(seen(&name("none"), &listing(), Vec::new()).is_nothing());
+        assert!(seen(&name("none"), &listing(), Vec::new(), None).is_nothing());
     }
 
     #[test]
     fn a_machine_under_a_foreign_name_is_broken() {
         let mut found = listing();
         found.containers[0].name = "renamed".to_owned();
-        let seen = seen(&name("web"), &found, Vec::new());
+        let seen = seen(&name("web"), &found, Vec::new(), None);
         assert_eq!(seen.machines[&NodeName::parse("core-01").unwrap()].state, MachineState::Broken);
     }
 

@@ -25,6 +25,7 @@ fn wanted(before: &[u16], count: u16) -> Wanted {
         topology: previous.resized(&name("core"), count).unwrap(),
         members_before: previous.members().map(|node| node.name.clone()).collect(),
         limits: Limits::default(),
+        gateway_limits: Limits::default(),
         labd_build: BUILD.to_owned(),
     }
 }
@@ -54,7 +55,7 @@ fn seen(count: u16, state: MachineState) -> Seen {
 
 /// The answers of all nodes of a lab in which nothing is amiss.
 fn healthy(topology: &Topology) -> Healths {
-    let health = |node: &crate::model::Node| NodeHealth {
+    let health = |node: &Node| NodeHealth {
         node: node.name.clone(),
         config: topology.config(node).fingerprint(),
         labd_version: String::new(),
@@ -125,7 +126,7 @@ fn machines_in_every_state_are_brought_to_run() {
         &[
             "start core-01 (it is stopped)",
             "thaw core-02 (it is paused)",
-            "start core-03 (it was made but never started)",
+            "start core-03 (its machine is there and no node yet)",
             "make again core-04 (its machine is broken)",
             "make again core-05 (the network that it was on is gone)",
         ],
@@ -209,6 +210,37 @@ fn a_member_without_data_joins_again() {
         &seen,
         &healths,
         &["join etcd again core-02 (its data is gone)", "make core-02 (it does not exist)"],
+    );
+}
+
+/// As after `vagrant destroy` and `vagrant up`, or a `lab up` that was cut off between the two.
+#[test]
+fn a_member_whose_machine_is_no_node_joins_again() {
+    for (state, want) in [
+        (MachineState::Created, "start core-02 (its machine is there and no node yet)"),
+        (MachineState::Broken, "make again core-02 (its machine is broken)"),
+    ] {
+        let mut seen = seen(3, MachineState::Running);
+        seen.machines.insert(name("core-02"), machine(state));
+        seen.data.remove(&name("core-02"));
+        let mut wanted = wanted(&[3], 3);
+        wanted.topology = with_rejoins(wanted.topology, &seen);
+        let mut healths = healthy(&wanted.topology);
+        healths.remove(&name("core-02"));
+        check(&wanted, &seen, &healths, &["join etcd again core-02 (its data is gone)", want]);
+    }
+}
+
+#[test]
+fn gateways_have_limits_of_their_own() {
+    let mut wanted = wanted(&[4], 4);
+    wanted.gateway_limits.cpus = Some(0.5);
+    let healths = healthy(&wanted.topology);
+    check(
+        &wanted,
+        &seen(4, MachineState::Running),
+        &healths,
+        &["limit core-04 (lab.toml or a flag says so)"],
     );
 }
 

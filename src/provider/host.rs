@@ -2,7 +2,7 @@
 
 use camino::Utf8Path;
 
-use super::super::Error;
+use super::Error;
 use crate::fs;
 use crate::model::{HostRoute, Subnet, bounding_set, missing_capabilities, parse_routes};
 
