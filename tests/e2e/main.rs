@@ -19,4 +19,5 @@ mod lock;
 mod repair;
 mod resize;
 mod two_labs;
+mod vagrant;
 mod verbs;

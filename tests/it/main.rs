@@ -6,7 +6,9 @@
 mod answers;
 mod engine;
 mod file;
+mod keep;
 mod kit;
 mod missing;
 mod tidy;
 mod usage;
+mod vagrant;

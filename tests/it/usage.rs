@@ -6,7 +6,7 @@ use std::process::Stdio;
 use super::engine::{EMPTY, Engine};
 use super::kit::Sandbox;
 
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 28] = [
     "up",
     "status",
     "ssh",
@@ -24,8 +24,10 @@ const VERBS: [&str; 26] = [
     "rebalance",
     "images",
     "reload-images",
+    "box",
     "halt",
     "down",
+    "adopt",
     "ls",
     "doctor",
     "init",

@@ -1,17 +1,17 @@
 //! One lab of one test: its own project folder, its own state folder, a name that no one else uses.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lab::checkpoint::Checkpoint;
-use lab::config::StateDir;
+use lab::config::{StateDir, VagrantProvider};
 use lab::exec::Cmd;
 use lab::fs;
 use lab::model::LabName;
 use tempfile::TempDir;
 
-use super::{Engine, Run, Running, Status};
+use super::{Engine, Run, Running, Status, vagrant};
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
 
@@ -19,7 +19,9 @@ pub struct TestLab {
     name: String,
     engine: Engine,
     /// Holds the project, the state folder, and whatever a test puts beside them.
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    /// What commands are told besides.
+    environment: Vec<(String, String)>,
     /// All commands and what became of them.
     transcript: Mutex<String>,
 }
@@ -34,9 +36,34 @@ impl TestLab {
     #[track_caller]
     pub fn on(engine: Engine, topic: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::in_folder(Arc::new(folder), engine, topic, Vec::new())
+    }
+
+    /// Prepares a lab whose nodes Vagrant makes, with files of its own.
+    #[track_caller]
+    pub fn vagrant(topic: &str, below: VagrantProvider) -> Self {
+        vagrant::is_installed();
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let environment = vagrant::environment(folder.path(), below);
+        Self::in_folder(Arc::new(folder), Engine::of_host(), topic, environment)
+    }
+
+    /// Prepares another lab of the same kind in the same project.
+    #[track_caller]
+    pub fn beside(&self, topic: &str) -> Self {
+        Self::in_folder(self.folder.clone(), self.engine.clone(), topic, self.environment.clone())
+    }
+
+    #[track_caller]
+    fn in_folder(
+        folder: Arc<TempDir>,
+        engine: Engine,
+        topic: &str,
+        environment: Vec<(String, String)>,
+    ) -> Self {
         let name = format!("e2e-{topic}-{}", std::process::id());
-        let lab = Self { name, engine, folder, transcript: Mutex::default() };
-        fs::create_dir(&lab.project()).expect("a folder can be made in an empty one");
+        let lab = Self { name, engine, folder, environment, transcript: Mutex::default() };
+        fs::create_dir(&lab.project()).expect("a folder can be made");
         lab.ok(["down", "-y"]);
         lab
     }
@@ -47,6 +74,11 @@ impl TestLab {
         let lab = Self::new(topic);
         lab.ok(["up", "--nodes", &count.to_string()]);
         lab
+    }
+
+    /// Has all commands know one more variable.
+    pub fn tell(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     pub fn name(&self) -> &str {
@@ -86,9 +118,26 @@ impl TestLab {
         StateDir::new(&self.project(), &LabName::parse(&self.name).expect("the name is a lab's"))
     }
 
+    /// Returns the folder in which plain `vagrant` works on the lab.
+    pub fn vagrant_folder(&self) -> Utf8PathBuf {
+        self.files().folder().join("vagrant")
+    }
+
+    /// Returns where this user's labs are written down that Vagrant made.
+    fn index(&self) -> Utf8PathBuf {
+        self.file("state/lab/machines").join(format!("{}.json", self.name))
+    }
+
     /// Returns the name of a node's container.
     pub fn machine(&self, node: &str) -> String {
         format!("lab-{}-{node}", self.name)
+    }
+
+    /// Names the nodes that the lab is to have, as it remembers them.
+    #[track_caller]
+    pub fn nodes(&self) -> Vec<String> {
+        let state = self.files().load().expect("the state can be read").expect("the lab is there");
+        state.topology.nodes.iter().map(|node| node.name.to_string()).collect()
     }
 
     pub fn cmd<T: Into<String>>(&self, args: impl IntoIterator<Item = T>) -> Cmd {
@@ -100,6 +149,7 @@ impl TestLab {
         let cmd = cmd.env("LAB_LAB", &self.name).env("XDG_STATE_HOME", self.file("state"));
         // What runs in a lab is what its test puts there.
         let cmd = cmd.env("XDG_CACHE_HOME", self.cache()).env("LAB_STACK", "none");
+        let cmd = self.environment.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value));
         self.engine.reaching(cmd)
     }
 
@@ -171,10 +221,12 @@ impl TestLab {
         status
     }
 
-    /// Checks that nothing is left of the lab, on the engine or in the project.
+    /// Checks that nothing is left of the lab: on the engine, in the project, of the user, or at work.
     #[track_caller]
     pub fn gone(&self) {
         assert_eq!(self.engine.left_of(&self.name), [""; 0]);
+        assert_eq!(vagrant::processes_about(&self.vagrant_folder()), [""; 0]);
+        assert!(!self.index().exists(), "the lab is still written down");
         assert!(!self.files().folder().exists(), "the lab's own files are left");
     }
 

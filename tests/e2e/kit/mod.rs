@@ -2,11 +2,13 @@
 
 mod engine;
 pub mod fleet;
+pub mod images;
 mod lab;
 mod own_engine;
 mod process;
 mod status;
 mod suite;
+pub mod vagrant;
 mod wait;
 
 pub use engine::Engine;
@@ -15,4 +17,5 @@ pub use own_engine::OwnEngine;
 pub use process::{Run, Running};
 pub use status::Status;
 pub use suite::{Check, suite};
+pub use vagrant::Machines;
 pub use wait::wait_until;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lab::exec::Cmd;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::wait::{try_until, wait_until};
+use super::wait::{patient, try_until, wait_until};
 
 /// Far more than anything takes that does not hang.
 const LIMIT: Duration = Duration::from_secs(150);
@@ -122,7 +122,8 @@ impl Running {
 
     #[track_caller]
     pub fn finish(mut self) -> Run {
-        let Some(status) = try_until(LIMIT, || self.child.try_wait().expect("a child can be waited for"))
+        let Some(status) =
+            try_until(patient(LIMIT), || self.child.try_wait().expect("a child can be waited for"))
         else {
             panic!("`{}` hangs; it said:\n{}", self.line, self.stderr.so_far());
         };

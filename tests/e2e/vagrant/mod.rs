@@ -1,0 +1,6 @@
+//! Nodes that Vagrant makes.
+
+mod cut_off;
+mod docker;
+mod others;
+mod virtualbox;
