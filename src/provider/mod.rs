@@ -52,7 +52,7 @@ pub enum Error {
     Store(#[from] oci::Error),
     #[error("the image `{image}` has no `{program}`")]
     NoProgram { program: &'static str, image: String },
-    #[error("Vagrant booted the machine of `{node}` and does not know it")]
+    #[error("Vagrant booted the machine of `{node}`, which is not found running")]
     Forgotten { node: NodeName },
     #[error("this host does not let you use KVM")]
     NoKvm { source: std::io::Error },

@@ -1,6 +1,7 @@
 //! Boots machines, and makes those nodes that are none yet.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
@@ -19,6 +20,8 @@ use crate::vagrant::{Login, NodeEntry};
 const RUNNING_EVERY: Duration = Duration::from_millis(50);
 /// A look at a virtual machine starts a program.
 const BOOTED_EVERY: Duration = Duration::from_millis(300);
+/// A machine that ends right after its boot is not there to be found.
+const FOUND_LIMIT: Duration = Duration::from_secs(30);
 
 impl Vagrants {
     /// Boots a container; it is one of the lab's nodes from its first moment on, so that nobody has to wait for
@@ -76,28 +79,38 @@ impl Vagrants {
     async fn boot(&self, hypervisor: &Hypervisor, seed: &Seed, step: &Step) -> Result<(), Error> {
         let (lab, node) = (&seed.config.lab, &seed.config.node);
         let news = step.news();
-        let up =
-            async { self.crew(lab).await.up(node, news).await.unwrap_or(Ok(())).map_err(Error::Vagrant) };
+        let up_since = Cell::new(None);
+        let up = async {
+            self.crew(lab).await.up(node, news).await.unwrap_or(Ok(())).map_err(Error::Vagrant)?;
+            up_since.set(Some(Instant::now()));
+            Ok(())
+        };
         let equipped = async {
-            let (entry, id) = self.running(hypervisor, lab, node).await?;
+            let (entry, id) = self.running(hypervisor, lab, node, &up_since).await?;
             if entry.is_taken(&id) { Ok(()) } else { self.equip(hypervisor, &entry, seed, step).await }
         };
         tokio::try_join!(up, equipped).map(drop)
     }
 
-    /// Waits until a machine runs, or forever: whoever boots it gives up first.
+    /// Waits until a machine runs. As long as Vagrant boots it, Vagrant decides how long that may take; after that it
+    /// has to be found soon.
     async fn running(
         &self,
         hypervisor: &Hypervisor,
         lab: &LabName,
         node: &NodeName,
+        up_since: &Cell<Option<Instant>>,
     ) -> Result<(NodeEntry, String), Error> {
         loop {
+            let is_late = up_since.get().is_some_and(|since| since.elapsed() > FOUND_LIMIT);
             if let Ok((entry, id)) = self.booted(lab, node)
                 && hypervisor.state(&id).await? == Some(MachineState::Running)
                 && hypervisor.ssh(&entry).await?.is_some()
             {
                 return Ok((entry, id));
+            }
+            if is_late {
+                return Err(Error::Forgotten { node: node.clone() });
             }
             sleep(BOOTED_EVERY).await;
         }
