@@ -46,10 +46,14 @@ pub struct FleetConfig {
 impl FleetSettings {
     /// Returns what a node is told; `None` where the fleet is not ours.
     pub fn config(&self, node: &NodeName, own: Metadata) -> Option<FleetConfig> {
-        let mut metadata = own;
-        metadata.extend(self.metadata.clone());
-        metadata.extend(self.node_metadata.get(node).cloned().unwrap_or_default());
+        let metadata = self.metadata_of(node, own);
         (self.engine == FleetEngine::Lab).then_some(FleetConfig { fence: self.fence, metadata })
+    }
+
+    /// Returns the metadata of a node's machine: what lab.toml says of it wins over what is its own.
+    pub fn metadata_of(&self, node: &NodeName, own: Metadata) -> Metadata {
+        let said = self.node_metadata.get(node).cloned().unwrap_or_default();
+        own.into_iter().chain(self.metadata.clone()).chain(said).collect()
     }
 }
 

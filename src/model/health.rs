@@ -19,6 +19,13 @@ impl<T> Answer<T> {
             Self::Down(_) => None,
         }
     }
+
+    pub fn into_result(self) -> Result<T, String> {
+        match self {
+            Self::Up(value) => Ok(value),
+            Self::Down(why) => Err(why),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -82,6 +82,7 @@ macro_rules! name {
 
 name!(LabName, "lab", 40, "The name of a lab, unique on its host.");
 name!(NodeName, "node", 63, "The host name of a node, unique in its lab.");
+name!(RoleName, "role", 40, "The name of a role, unique among the stacks of a lab.");
 
 impl LabName {
     /// Returns the nearest lab name to any text, such as a folder's name.

@@ -1,5 +1,6 @@
 //! What a node is told about itself and its lab.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
@@ -8,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::fleet::FleetConfig;
 use super::name::{LabName, NodeName};
+use super::role::Duty;
 
 /// A node's part in the lab's etcd.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,12 @@ pub struct NodeConfig {
     /// it is born with the address. Absent it must leave no trace, or all fingerprints would change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// What the lab's stacks have nodes do, and which of them do it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duties: Vec<Duty>,
+    /// What stacks tell their units beside that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
 }
 
 /// What a node is born with: its configuration and the lab's keys.
@@ -90,6 +98,11 @@ impl NodeConfig {
 
     /// Returns `/etc/lab/env`, from which units take what must not be written into them.
     pub fn env(&self) -> String {
+        self.variables().iter().map(|(name, value)| format!("{name}={value}\n")).collect()
+    }
+
+    /// Returns what stands in `/etc/lab/env`, in its order.
+    pub fn variables(&self) -> Vec<(String, String)> {
         let list = |peers: &mut dyn Iterator<Item = &Peer>, show: &dyn Fn(&Peer) -> String| {
             peers.map(show).collect::<Vec<_>>().join(",")
         };
@@ -109,7 +122,10 @@ impl NodeConfig {
             ("LAB_ETCD_QUORUM", (members.len() / 2 + 1).to_string()),
             ("ETCDCTL_API", "3".to_owned()),
         ];
-        lines.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
+        let lines = lines.map(|(name, value)| (name.to_owned(), value));
+        let duties = self.duties.iter().flat_map(|duty| duty.variables(&self.node));
+        let others = self.variables.iter().map(|(name, value)| (name.clone(), value.clone()));
+        lines.into_iter().chain(duties).chain(others).collect()
     }
 
     /// Returns the arguments with which etcd runs on this node.

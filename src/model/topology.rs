@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::fleet::{FleetSettings, Metadata};
 use super::name::{BadName, LabName, NodeName};
 use super::node::{EtcdJoin, EtcdRole, NodeConfig, Peer, hex};
+use super::role::{Candidate, Duty, Member, NoRoom, Role, Roles};
 use super::subnet::Subnet;
 
 /// More nodes than any laptop boots; a /24 has room for them.
@@ -53,12 +54,16 @@ pub struct Topology {
     /// Whether nodes have an interface of their own in the lab's network and have to give it their address.
     #[serde(default)]
     pub has_own_nics: bool,
+    /// What the lab's stacks have its nodes do.
+    #[serde(default)]
+    pub stacks: Roles,
 }
 
 impl Topology {
     /// Lays a new lab out: the first nodes keep etcd.
     pub fn fresh(lab: LabName, id: String, subnet: Subnet) -> Self {
-        Self { lab, id, subnet, nodes: Vec::new(), fleet: FleetSettings::default(), has_own_nics: false }
+        let (nodes, fleet, stacks) = (Vec::new(), FleetSettings::default(), Roles::default());
+        Self { lab, id, subnet, nodes, fleet, has_own_nics: false, stacks }
     }
 
     /// Returns this lab with `count` nodes. Members of an etcd that exists stay members; nodes that
@@ -98,6 +103,7 @@ impl Topology {
             address: node.address,
             is_etcd_member: node.is_member(),
         });
+        let duties = self.duties().unwrap_or_default();
         NodeConfig {
             lab: self.lab.clone(),
             lab_id: self.id.clone(),
@@ -106,17 +112,42 @@ impl Topology {
             machine_id: machine_id(&self.id, &node.name),
             etcd: node.etcd.clone(),
             nodes: peers.collect(),
-            fleet: self.fleet.config(&node.name, self.metadata(node)),
+            fleet: self.fleet.config(&node.name, self.metadata(node, &duties)),
             mac: self.has_own_nics.then(|| node_mac(&self.id, &node.name)),
+            variables: self.stacks.variables.clone(),
+            duties,
         }
     }
 
-    /// Returns what units can ask of any node without anybody's having said so.
-    fn metadata(&self, node: &Node) -> Metadata {
+    /// Returns which nodes take part in which role.
+    pub fn duties(&self) -> Result<Vec<Duty>, NoRoom> {
+        let candidate = |node: &Node| {
+            let (name, number, address) = (node.name.clone(), node.index, node.address);
+            let metadata = self.fleet.metadata_of(&name, self.metadata(node, &[]));
+            Candidate { member: Member { node: name, number, address }, metadata }
+        };
+        let nodes: Vec<Candidate> = self.nodes.iter().map(candidate).collect();
+        let duty = |role: &Role| {
+            let (name, checks) = (role.name.clone(), role.checks.clone());
+            Ok(Duty { role: name, members: role.members(&nodes)?, port: role.port, checks })
+        };
+        self.stacks.roles.iter().map(duty).collect()
+    }
+
+    /// Returns what a machine is told of itself, as units see it.
+    pub fn metadata_of(&self, node: &Node) -> Metadata {
+        let duties = self.duties().unwrap_or_default();
+        self.fleet.metadata_of(&node.name, self.metadata(node, &duties))
+    }
+
+    /// Returns what units can ask of any node without lab.toml's having said so.
+    fn metadata(&self, node: &Node, duties: &[Duty]) -> Metadata {
         let etcd = if node.is_member() { "member" } else { "gateway" };
-        [("hostname", node.name.as_str()), ("lab", self.lab.as_str()), ("etcd", etcd)]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into()
+        let own = [("hostname", node.name.as_str()), ("lab", self.lab.as_str()), ("etcd", etcd)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let takes_part = |(_, duty): &(&Role, &Duty)| duty.number_of(&node.name).is_some();
+        let of_roles = self.stacks.roles.iter().zip(duties).filter(takes_part);
+        of_roles.flat_map(|(role, _)| role.metadata.clone()).chain(own).collect()
     }
 }
 
