@@ -26,6 +26,21 @@ pub(super) const ONE_IMAGE: &str = "images.NAME";
 /// The key of `metadata` that stands for all nodes; every other is a node's name.
 pub(super) const ALL_NODES: &str = "all";
 
+/// The keys of one image, wherever it is described.
+pub(super) const IMAGE_KEYS: &[&str] = &[
+    "build",
+    "dockerfile",
+    "args",
+    "target",
+    "pull",
+    "engine",
+    "archive",
+    "image",
+    "platform",
+    "name",
+    "skip",
+];
+
 /// Every table with its keys; the first is the top of the file, which has no name.
 pub(super) const KEYS: [(&str, &[&str]); 9] = [
     (
@@ -41,22 +56,7 @@ pub(super) const KEYS: [(&str, &[&str]); 9] = [
     ("fleet", &["engine", "fence"]),
     ("metadata", &[ALL_NODES]),
     ("image", &["base"]),
-    (
-        ONE_IMAGE,
-        &[
-            "build",
-            "dockerfile",
-            "args",
-            "target",
-            "pull",
-            "engine",
-            "archive",
-            "image",
-            "platform",
-            "name",
-            "skip",
-        ],
-    ),
+    (ONE_IMAGE, IMAGE_KEYS),
     ("cache", &["limit"]),
 ];
 
@@ -66,14 +66,14 @@ pub(super) fn is_table(table: &str, key: &str) -> bool {
     table.is_empty() && KEYS.iter().any(|(name, _)| name.split('.').next() == Some(key))
 }
 
-const HOST_NAME: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
+pub(super) const HOST_NAME: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
 const SIZE: &str = r"^[0-9]+(\.[0-9]{1,9})? *([kKmMgGtT]([iI]?[bB]?)|[bB])?$";
 const NETWORK: &str = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/24$";
 const IMAGE: &str = "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$";
-const IMAGE_KEY: &str = "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$";
+pub(super) const IMAGE_KEY: &str = "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$";
 const PLATFORM: &str = "^[A-Za-z0-9._]+/[A-Za-z0-9._]+(/[A-Za-z0-9._]+)?$";
-const METADATA_KEY: &str = "^[A-Za-z0-9_.-]+$";
-const METADATA_VALUE: &str = r"^[^=,\s]([^=,\r\n]*[^=,\s])?$";
+pub(super) const METADATA_KEY: &str = "^[A-Za-z0-9_.-]+$";
+pub(super) const METADATA_VALUE: &str = r"^[^=,\s]([^=,\r\n]*[^=,\s])?$";
 const ARGUMENT: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
 /// The settings of a lab. Each key may be left out; flags and environment variables win over it.
@@ -93,11 +93,11 @@ pub struct LabFile {
     /// for a new one.
     #[schemars(with = "Provider", extend("default" = "container"))]
     pub provider: Option<Provider>,
-    /// Which units `lab up` starts as its last step: those of the folder `services/NAME` beside this file,
-    /// else those that come with `lab` under this name; `none` for none.
-    #[schemars(with = "String", length(max = LONGEST_STACK), regex(pattern = HOST_NAME))]
-    #[schemars(extend("default" = DEFAULT_STACK))]
-    pub stack: Option<String>,
+    /// Whose units `lab up` starts as its last step, one name or a list: those of the folder `services/NAME`
+    /// beside this file, else those that come with `lab` under this name; `none` for none. Default: those that the
+    /// lab has, and `demo` for a new one.
+    #[schemars(schema_with = "stacks")]
+    pub stack: Option<Vec<String>>,
     /// What each node is like.
     pub node: NodeTable,
     /// The network between the nodes.
@@ -117,6 +117,11 @@ pub struct LabFile {
     pub images: BTreeMap<String, OneImage>,
     /// The store of images, which all labs of a user share.
     pub cache: CacheTable,
+}
+
+fn stacks(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let one = serde_json::json!({ "type": "string", "maxLength": LONGEST_STACK, "pattern": HOST_NAME });
+    schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one }], "default": DEFAULT_STACK })
 }
 
 /// What each node is like.

@@ -68,6 +68,17 @@ pub(super) fn specs(
     Ok(specs)
 }
 
+/// Returns the images that a stack describes; `folder` is the stack's.
+pub fn stack_images(
+    tables: &BTreeMap<String, OneImage>,
+    folder: &Utf8Path,
+) -> Result<Vec<ImageSpec>, ImageProblem> {
+    let has_folder =
+        |key: &&String| folder.join(FOLDER).join(key).join(DOCKERFILE).symlink_metadata().is_ok();
+    let found: Vec<String> = tables.keys().filter(has_folder).cloned().collect();
+    specs(tables, &found, folder)
+}
+
 fn spec(key: &str, image: &OneImage, is_found: bool, project: &Utf8Path) -> Result<ImageSpec, ImageProblem> {
     let source = source(key, image, is_found, project)?;
     let called = match &source {

@@ -1,5 +1,7 @@
 //! Defaults, and what a value may be. Flags and `lab.toml` pass through the same checks.
 
+mod stack_file;
+
 use camino::Utf8PathBuf;
 
 use crate::model::image::{ImageName, Platform};
@@ -7,6 +9,10 @@ use crate::model::{Bytes, FleetEngine, LabName, MAX_NODES, NodeName, Subnet};
 
 use super::file::{Provider, VERSION};
 use super::vagrant::{Driver, VagrantProvider};
+
+pub(super) use stack_file::{
+    endpoint, instances, port, role, scheme, sentence, status, text, url_path, variable, variable_value,
+};
 
 /// How many nodes a new lab has if nobody says.
 pub const DEFAULT_NODES: u16 = 3;
@@ -124,7 +130,7 @@ pub(super) fn boot_timeout(seconds: i64) -> Result<u32, Refused> {
 
 /// Refuses what could lead out of the folder `services`, and what would be another folder on a disk that
 /// takes small and capital letters for the same.
-pub(super) fn stack(text: &str) -> Result<String, Refused> {
+pub fn stack(text: &str) -> Result<String, Refused> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let reason = if text.is_empty() {
         "it is empty; `none` starts nothing"

@@ -10,6 +10,7 @@ mod parse;
 mod problem;
 mod schema;
 mod settings;
+mod stack_file;
 mod state_dir;
 mod suggest;
 mod template;
@@ -20,16 +21,17 @@ pub use file::{
     CacheTable, FILE_NAME, FleetTable, ImageTable, LabFile, MetadataTable, NetworkTable, NodeTable, OneImage,
     Provider, UnknownProvider,
 };
-pub use images::ImageProblem;
+pub use images::{ImageProblem, stack_images};
 pub use limits::{
     DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_NODES, DEFAULT_PREFIX, DEFAULT_STACK, LEAST_CACHE_LIMIT,
-    LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, Refused,
+    LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, Refused, stack as check_stack_name,
 };
 pub use lock::{Holder, Lock, LockError};
-pub use parse::{decode, parse};
+pub use parse::{decode, parse, parse_stack};
 pub use problem::{Problem, Problems};
-pub use schema::render as render_schema;
+pub use schema::{render as render_schema, render_stack as render_stack_schema};
 pub use settings::{Error, Flag, Flags, Settings, load_file, locate};
+pub use stack_file::{EndpointTable, RoleTable, STACK_FILE_NAME, StackFile, UnitTable};
 pub use state_dir::{State, StateDir, StateError};
 pub use template::render as render_template;
 pub use vagrant::{

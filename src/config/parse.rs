@@ -2,17 +2,20 @@
 
 mod fleet;
 mod images;
+mod stack;
 mod vagrant;
+
+pub use stack::parse_stack;
 
 use std::ops::Range;
 
 use camino::Utf8Path;
 use toml::de::{DeTable, DeValue};
 
-use super::file::{CacheTable, ImageTable, LabFile, NetworkTable, NodeTable, VERSION};
+use super::file::{CacheTable, ImageTable, KEYS, LabFile, NetworkTable, NodeTable, VERSION};
 use super::limits::{self, Refused};
 use super::problem::{Problem, Problems};
-use super::suggest::{is_key, kind, misplaced, mistaken, similar};
+use super::suggest::{Keys, is_key, kind, misplaced, mistaken, similar};
 
 /// Turns the bytes of a file into text.
 pub fn decode(bytes: Vec<u8>, path: &Utf8Path) -> Result<String, Problems> {
@@ -29,7 +32,7 @@ pub fn parse(text: &str, path: &Utf8Path) -> Result<LabFile, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (root, errors) = DeTable::parse_recoverable(text);
     let root = root.into_inner();
-    let mut reader = Reader { path, text, problems: Vec::new() };
+    let mut reader = Reader { path, text, keys: &KEYS, problems: Vec::new() };
     if let Some(problem) = reader.another_version(&root) {
         return Err(problem.into());
     }
@@ -43,6 +46,7 @@ pub fn parse(text: &str, path: &Utf8Path) -> Result<LabFile, Problems> {
 struct Reader<'a> {
     path: &'a Utf8Path,
     text: &'a str,
+    keys: Keys,
     problems: Vec<Problem>,
 }
 
@@ -70,7 +74,7 @@ impl Reader<'_> {
             name: self.string(root, "name", limits::name),
             nodes: self.whole(root, "nodes", limits::nodes),
             provider: self.string(root, "provider", limits::provider),
-            stack: self.string(root, "stack", limits::stack),
+            stack: self.stacks(root),
             node: NodeTable {
                 prefix: self.string(node, "prefix", limits::prefix),
                 memory: self.string(node, "memory", limits::memory_text),
@@ -94,10 +98,10 @@ impl Reader<'_> {
 
     fn check_keys(&mut self, table: &DeTable<'_>, name: &str) {
         for (key, value) in table {
-            if !is_key(name, key.get_ref()) {
+            if !is_key(self.keys, name, key.get_ref()) {
                 let message = format!("unknown key `{}`", key.get_ref());
                 let meant = misplaced(name, key.get_ref(), value.get_ref());
-                self.add(key.span(), &message, meant.or_else(|| similar(key.get_ref(), name)));
+                self.add(key.span(), &message, meant.or_else(|| similar(self.keys, key.get_ref(), name)));
             }
         }
     }

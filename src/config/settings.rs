@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::file::{FILE_NAME, FleetTable, LabFile, MetadataTable, Provider};
 use super::images::{self, ImageProblem};
-use super::limits::{self, DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_PREFIX, DEFAULT_STACK, Refused};
+use super::limits::{self, DEFAULT_BASE_IMAGE, DEFAULT_CACHE_LIMIT, DEFAULT_PREFIX, Refused};
 use super::parse::{decode, parse};
 use super::problem::Problems;
 use super::vagrant::{VagrantProvider, VagrantSettings};
@@ -29,7 +29,8 @@ pub struct Flags {
     pub base_image: Option<String>,
     pub cache_limit: Option<Bytes>,
     pub fence: Option<bool>,
-    pub stack: Option<String>,
+    /// Empty if nobody named any.
+    pub stacks: Vec<String>,
 }
 
 /// Everything that the user wants of a lab.
@@ -56,8 +57,8 @@ pub struct Settings {
     pub images: Vec<ImageSpec>,
     pub cache_limit: Bytes,
     pub fleet: FleetSettings,
-    /// Whose units `up` starts as its last step; `None` for nobody's.
-    pub stack: Option<String>,
+    /// Whose units `up` starts as its last step. `None` if nobody said it: a lab that exists keeps its own.
+    pub stacks: Option<Vec<String>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -143,10 +144,12 @@ impl Settings {
         let subnet = flags.subnet.map(|subnet| SUBNET.check(limits::subnet(subnet)));
         let cache_limit = flags.cache_limit.map(|bytes| CACHE_LIMIT.check(limits::cache_limit(bytes)));
         let (memory, cpus) = (memory.transpose()?, cpus.transpose()?);
-        let stack = flags.stack.map(|name| STACK.check(limits::stack(&name))).transpose()?.or(file.stack);
+        let stacks = flags.stacks.iter().map(|name| STACK.check(limits::stack(name)));
+        let stacks: Vec<String> = stacks.collect::<Result<_, _>>()?;
+        let stacks = if stacks.is_empty() { file.stack } else { Some(stacks) };
         Ok(Self {
             fleet: fleet(flags.fence, &file.fleet, file.metadata),
-            stack: Some(stack.unwrap_or_else(|| DEFAULT_STACK.to_owned())).filter(|name| name != NO_STACK),
+            stacks: stacks.map(|names| names.into_iter().filter(|name| name != NO_STACK).collect()),
             images: images::specs(&file.images, found, folder)?,
             cache_limit: cache_limit.transpose()?.or(file.cache.limit).unwrap_or(DEFAULT_CACHE_LIMIT),
             lab: flags.lab.or(file.name).unwrap_or_else(|| lab_of(folder)),

@@ -22,13 +22,16 @@ pub struct State {
     /// How many nodes the lab is to have, when more or fewer are under way.
     #[serde(default)]
     pub wanted_nodes: Option<u16>,
+    /// Whose units it was last to run.
+    #[serde(default)]
+    pub stacks: Option<Vec<String>>,
 }
 
 impl State {
     pub const VERSION: u32 = 1;
 
     pub fn new(topology: Topology, provider: impl Into<String>) -> Self {
-        Self { version: Self::VERSION, topology, provider: provider.into(), wanted_nodes: None }
+        Self { version: Self::VERSION, topology, provider: provider.into(), wanted_nodes: None, stacks: None }
     }
 }
 

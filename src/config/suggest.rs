@@ -1,8 +1,7 @@
-//! What was probably meant by a key or value of `lab.toml` that is wrong.
+//! What was probably meant by a key or value of a file that is wrong.
 
 use toml::de::DeValue;
 
-use super::file::KEYS;
 use super::parse::whole;
 
 /// Names what a value is, for the sentence "must be …, not …".
@@ -47,27 +46,30 @@ pub(super) fn misplaced(table: &str, key: &str, value: &DeValue<'_>) -> Option<S
     is_image.then(|| format!("did you mean `[images.{key}]`?"))
 }
 
+/// The tables that a file may have, with their keys; the first is the top of the file, which has no name.
+pub(super) type Keys = &'static [(&'static str, &'static [&'static str])];
+
 /// Returns whether a table has this key.
-pub(super) fn is_key(table: &str, key: &str) -> bool {
-    keys_of(table).contains(&key)
+pub(super) fn is_key(all: Keys, table: &str, key: &str) -> bool {
+    keys_of(all, table).contains(&key)
 }
 
-fn keys_of(table: &str) -> &'static [&'static str] {
-    KEYS.iter().find(|(name, _)| *name == table).map_or(&[], |(_, keys)| keys)
+fn keys_of(all: Keys, table: &str) -> &'static [&'static str] {
+    all.iter().find(|(name, _)| *name == table).map_or(&[], |(_, keys)| keys)
 }
 
 /// Returns what an unknown key probably is: one of the same table, or one that stands in the wrong table.
-pub(super) fn similar(key: &str, table: &str) -> Option<String> {
+pub(super) fn similar(all: Keys, key: &str, table: &str) -> Option<String> {
     let key = key.to_lowercase();
     let nearest = |keys: &'static [&'static str]| {
         let changes = |other: &str| strsim::damerau_levenshtein(&key, other);
         let near = keys.iter().filter(|other| changes(other) <= (other.len() / 3).max(1));
         near.min_by_key(|other| changes(other))
     };
-    if let Some(other) = nearest(keys_of(table)) {
+    if let Some(other) = nearest(keys_of(all, table)) {
         return Some(format!("did you mean `{other}`?"));
     }
-    KEYS.iter().find_map(|(home, keys)| {
+    all.iter().find_map(|(home, keys)| {
         let other = nearest(keys)?;
         Some(match *home {
             "" => format!("`{other}` stands at the top, above all tables"),

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(file.version, Some(1));
         assert_eq!(file.provider, Some(Provider::default()));
         assert_eq!(file.node.prefix.unwrap().as_str(), DEFAULT_PREFIX);
-        assert_eq!(file.stack.as_deref(), Some(DEFAULT_STACK));
+        assert_eq!(file.stack, Some(vec![DEFAULT_STACK.to_owned()]));
         assert_eq!(file.fleet, FleetTable { engine: Some(FleetEngine::Lab), fence: Some(false) });
         assert_eq!(file.image.base.unwrap(), DEFAULT_BASE_IMAGE);
         assert_eq!(file.cache.limit, Some(DEFAULT_CACHE_LIMIT));

@@ -40,7 +40,7 @@ impl Reader<'_> {
         read
     }
 
-    fn pairs(&mut self, table: &DeTable<'_>) -> Metadata {
+    pub(super) fn pairs(&mut self, table: &DeTable<'_>) -> Metadata {
         let mut read = Metadata::new();
         for (key, _) in table {
             let name = key.get_ref().as_ref();

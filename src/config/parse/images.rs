@@ -91,7 +91,7 @@ impl Reader<'_> {
         Some(read)
     }
 
-    fn add_at(&mut self, table: &DeTable<'_>, key: &str, message: &str) {
+    pub(super) fn add_at(&mut self, table: &DeTable<'_>, key: &str, message: &str) {
         let span = table.get_key_value(key).map(|(key, _)| key.span()).unwrap_or_default();
         self.add(span, message, None);
     }

@@ -52,7 +52,7 @@ fn every_key_is_read() {
         name: Some(LabName::parse("web").unwrap()),
         nodes: Some(5),
         provider: Some(Provider::Container),
-        stack: Some("web".to_owned()),
+        stack: Some(vec!["web".to_owned()]),
         node: NodeTable {
             prefix: Some(NodeName::parse("n").unwrap()),
             memory: Some(Bytes::mebibytes(2048)),
@@ -107,6 +107,11 @@ fn each_mistake_is_told_with_its_place() {
     check(
         "stack = \"a/b\"",
         "1:9: `stack`: `a/b` cannot name a stack: only lower-case letters, digits and `-` may stand in it",
+    );
+    check("stack = [\"a\", 3]", "1:15: `stack` must be a list of names in quotes");
+    check(
+        "stack = [\"A\"]",
+        "1:10: `stack`: `A` cannot name a stack: only lower-case letters, digits and `-` may stand in it",
     );
     check("stack = \"\"", "1:9: `stack`: `` cannot name a stack: it is empty; `none` starts nothing");
     check(

@@ -22,7 +22,7 @@ fn flags() -> Flags {
         base_image: Some("flag:7".to_owned()),
         cache_limit: Some(Bytes::mebibytes(7 << 10)),
         fence: Some(false),
-        stack: Some("flag".to_owned()),
+        stacks: vec!["flag".to_owned()],
     }
 }
 
@@ -33,7 +33,7 @@ fn file() -> LabFile {
         nodes: Some(5),
         provider: Some(Provider::Vagrant),
         vagrant: VagrantTable { provider: Some(VagrantProvider::Docker), ..VagrantTable::default() },
-        stack: Some("file".to_owned()),
+        stack: Some(vec!["file".to_owned()]),
         node: NodeTable {
             prefix: Some(name("file")),
             memory: Some(Bytes::mebibytes(500)),
@@ -71,7 +71,7 @@ fn defaults() -> Settings {
         images: Vec::new(),
         cache_limit: Bytes::mebibytes(20 << 10),
         fleet: FleetSettings::default(),
-        stack: Some("demo".to_owned()),
+        stacks: None,
     }
 }
 
@@ -100,7 +100,7 @@ fn each_flag_wins_over_its_key_and_each_key_over_its_default() {
         base_image: "file:5".to_owned(),
         cache_limit: Bytes::mebibytes(5 << 10),
         fleet: FleetSettings { fence: true, ..FleetSettings::default() },
-        stack: Some("file".to_owned()),
+        stacks: Some(vec!["file".to_owned()]),
         ..defaults()
     };
     let none = Flags::default;
@@ -126,8 +126,8 @@ fn each_flag_wins_over_its_key_and_each_key_over_its_default() {
     check(cache, file(), &Settings { cache_limit: Bytes::mebibytes(7 << 10), ..from_file.clone() });
     let fence = Flags { fence: Some(false), ..none() };
     check(fence, file(), &Settings { fleet: FleetSettings::default(), ..from_file.clone() });
-    let stack = Flags { stack: flags().stack, ..none() };
-    check(stack, file(), &Settings { stack: Some("flag".to_owned()), ..from_file });
+    let stacks = Flags { stacks: flags().stacks, ..none() };
+    check(stacks, file(), &Settings { stacks: Some(vec!["flag".to_owned()]), ..from_file });
     let with_file = resolve(flags(), file()).unwrap();
     assert_eq!(with_file, resolve(flags(), LabFile::default()).unwrap(), "nothing of the file is left");
 }
@@ -159,14 +159,15 @@ fn what_only_the_file_says_of_the_fleet_is_kept() {
 
 #[test]
 fn no_stack_is_wanted_where_a_flag_or_the_file_says_none() {
-    let none = || Some("none".to_owned());
-    let stack = |flag, key| {
-        let file = LabFile { stack: key, ..LabFile::default() };
-        resolve(Flags { stack: flag, ..Flags::default() }, file).unwrap().stack
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let stacks = |flags: &[&str], key: Option<&[&str]>| {
+        let file = LabFile { stack: key.map(names), ..LabFile::default() };
+        resolve(Flags { stacks: names(flags), ..Flags::default() }, file).unwrap().stacks
     };
-    assert_eq!(stack(none(), Some("web".to_owned())), None);
-    assert_eq!(stack(None, none()), None);
-    assert_eq!(stack(Some("web".to_owned()), none()).as_deref(), Some("web"));
+    assert_eq!(stacks(&[], None), None);
+    assert_eq!(stacks(&["none"], Some(&["web"])), Some(Vec::new()));
+    assert_eq!(stacks(&[], Some(&["none"])), Some(Vec::new()));
+    assert_eq!(stacks(&["web", "db"], Some(&["none"])), Some(names(&["web", "db"])));
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn a_flag_has_the_limits_of_its_key() {
         told(Flags { prefix: Some(name(&"x".repeat(63))), ..Flags::default() }),
         told(Flags { base_image: Some("a b".to_owned()), ..Flags::default() }),
         told(Flags { cache_limit: Some(Bytes::mebibytes(12)), ..Flags::default() }),
-        told(Flags { stack: Some("../up".to_owned()), ..Flags::default() }),
+        told(Flags { stacks: vec!["../up".to_owned()], ..Flags::default() }),
     ];
     insta::assert_snapshot!(all.join("\n"));
 }
