@@ -69,6 +69,7 @@ fn whole_body(bytes: Vec<u8>) -> Body {
 pub struct Connection {
     sender: SendRequest<Body>,
     limit: Duration,
+    host: String,
 }
 
 impl Connection {
@@ -80,7 +81,13 @@ impl Connection {
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // Its error reaches whoever waits for the answer.
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender, limit: LIMIT })
+        Ok(Self { sender, limit: LIMIT, host: "localhost".to_owned() })
+    }
+
+    /// Changes whom the other side is told that it is; `localhost` unless told.
+    #[must_use]
+    pub fn with_host(self, host: impl Into<String>) -> Self {
+        Self { host: host.into(), ..self }
     }
 
     /// Changes how long a whole answer may take; 2 s unless told.
@@ -95,6 +102,14 @@ impl Connection {
 
     pub async fn get(&mut self, path: &str) -> Result<Reply, Error> {
         self.whole(Method::GET, path, &[], Vec::new()).await
+    }
+
+    /// Asks for an answer of which no more is read than is wanted; only its beginning has a limit.
+    pub async fn pieces(&mut self, path: &str) -> Result<Pieces, Error> {
+        let limit = self.limit;
+        let response = timeout(limit, self.send(Method::GET, path, &[], whole_body(Vec::new()))).await;
+        let response = response.map_err(|_| Error::TimedOut { limit })??;
+        Ok(Pieces { status: response.status().as_u16(), body: response.into_body() })
     }
 
     pub async fn post(&mut self, path: &str, json: Vec<u8>) -> Result<Reply, Error> {
@@ -176,7 +191,7 @@ impl Connection {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", "localhost")
+            .header("host", &self.host)
             .header("content-type", "application/json");
         let request = headers
             .iter()
@@ -229,6 +244,30 @@ impl Lines {
                 None => return Ok(None),
                 Some(Err(source)) => return Err(Error::Broken { source }),
                 Some(Ok(frame)) => self.pending.extend(frame.data_ref().into_iter().flatten()),
+            }
+        }
+    }
+}
+
+/// An answer that comes piece by piece, whatever its status.
+#[derive(Debug)]
+pub struct Pieces {
+    pub status: u16,
+    body: Incoming,
+}
+
+impl Pieces {
+    /// Returns what came next; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Err(source)) => return Err(Error::Broken { source }),
+                Some(Ok(frame)) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 //! |---|---|---|---|
 //! | 0 | [`checkpoint`], [`exec`], [`fs`], [`http`], [`progress`], [`wait`] | the operating system | that labs exist |
 //! | 1 | [`model`] | its own words | files, clocks, vendors |
+//! | 2 | [`checks`] | how services are asked whether they serve | which services there are |
 //! | 2 | [`config`] | lab.toml, folders, the lock | nodes at run time |
 //! | 3 | [`docker`], [`etcd`], [`registry`], [`ssh`], [`systemd`], [`vagrant`] | one vendor each | each other |
 //! | 3 | [`oci`] | images as files | where they come from |
@@ -19,6 +20,7 @@
 //! a *seed* is what a node is born with; a *task* is one thing that `up` does, with its reason.
 
 pub mod checkpoint;
+pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod docker;

@@ -5,11 +5,13 @@
 mod linux {
     use std::convert::Infallible;
     use std::process::ExitCode;
+    use std::time::Duration;
 
     use anyhow::Context;
     use lab::node;
 
-    const USAGE: &str = "usage: labd init | seed | network | serve | health | fill | version";
+    const USAGE: &str =
+        "usage: labd init | seed | network | serve | health | await ROLE [--limit SECONDS] | fill | version";
 
     #[expect(clippy::print_stderr, clippy::print_stdout, reason = "this is where labd talks")]
     pub(super) fn main() -> ExitCode {
@@ -25,6 +27,11 @@ mod linux {
             ["network"] => block_on(network()).map(|()| None),
             ["serve"] => block_on(serve()).map(|()| None),
             ["health"] => block_on(health()).map(Some),
+            ["await", role] => block_on(await_role(role, None)).map(|()| None),
+            ["await", role, "--limit", seconds] if seconds.parse::<u64>().is_ok() => {
+                let limit = seconds.parse().ok().map(Duration::from_secs);
+                block_on(await_role(role, limit)).map(|()| None)
+            }
             ["fill"] => block_on(fill()).map(|()| None),
             ["version"] => Ok(Some(format!("labd {}", env!("CARGO_PKG_VERSION")))),
             _ => {
@@ -88,6 +95,11 @@ mod linux {
 
     async fn health() -> anyhow::Result<String> {
         Ok(node::health().await?)
+    }
+
+    #[expect(clippy::print_stdout, reason = "it lands in the journal of the unit that waits")]
+    async fn await_role(role: &str, limit: Option<Duration>) -> anyhow::Result<()> {
+        Ok(node::await_role(role, limit, |news| println!("{news}")).await?)
     }
 
     /// Prints what happens as a JSON object a line.

@@ -1,9 +1,11 @@
 //! What `labd` does on a node: prepares it before systemd starts, or while it runs where nobody can before;
-//! applies its configuration, and says how it is. It knows one node, never the lab's others.
+//! applies its configuration, and says how it is. It knows one node; of the lab's others only where they are.
 
 mod announce;
 mod apply;
+mod await_role;
 mod cgroup;
+mod checks;
 mod daemon;
 mod fill;
 mod fleet;
@@ -15,6 +17,7 @@ mod init;
 mod keys;
 mod layers;
 mod network;
+mod ports;
 mod rights;
 #[cfg(test)]
 mod samples;
@@ -29,6 +32,7 @@ use camino::Utf8Path;
 
 use crate::model::image::{LAYERS_ON_NODE, SharedImage};
 
+pub use await_role::{Error as AwaitError, await_role};
 pub use fill::{Error as FillError, fill};
 pub use fleetctl::{Error as FleetctlError, fleetctl};
 pub use init::{Error as InitError, init};

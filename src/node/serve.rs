@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use camino::Utf8Path;
 use futures_util::stream;
@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 use super::fleet::Fleet;
 use super::health::{Probe, Services};
-use super::{announce, apply, chain, images, init, keys};
+use super::{announce, apply, chain, checks, images, init, keys};
 use crate::model::{NodeConfig, NodeHealth};
 use crate::{fs, http};
 
@@ -77,7 +77,7 @@ impl Node {
         })
     }
 
-    fn config(&self) -> Arc<NodeConfig> {
+    pub(super) fn config(&self) -> Arc<NodeConfig> {
         Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -134,6 +134,8 @@ fn routes(node: Arc<Node>) -> Router {
         .route("/v1/health", get(answer_health))
         .route("/v1/ready", get(stream_until_ready))
         .route("/v1/config", put(change_config))
+        .route("/v1/checks", post(checks::answer_checks))
+        .route("/v1/ports", get(checks::answer_ports))
         .route("/v1/images", get(images::answer_list).post(images::answer_load))
         .with_state(node)
 }
