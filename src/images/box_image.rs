@@ -6,7 +6,7 @@ use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{base, recipe, vm};
+use super::{base, bootstrap, recipe, vm};
 use crate::exec::Cmd;
 
 static BOX: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/images/box");
@@ -84,7 +84,7 @@ pub fn build(workshop: &Utf8Path, format: Format) -> Cmd {
         .env("TMPDIR", workshop.as_str())
         .arg(workshop.join("build").as_str())
         .args([format.kernel(), format.disk(), base::SUITE])
-        .args(base::sources().iter().map(|path| path.as_str()))
+        .args(bootstrap::sources(base::SUITE).iter().map(|path| path.as_str()))
 }
 
 /// Returns the files that stand beside the disk in a box.

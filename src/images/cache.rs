@@ -50,6 +50,11 @@ impl Cache {
         &self.store
     }
 
+    /// Names a folder for large things that are on their way into the cache.
+    pub(super) fn workshop(&self) -> Utf8PathBuf {
+        self.store.root().join("lab/workshop")
+    }
+
     /// Keeps everything from being removed until the lock is dropped. Whoever adds something holds it.
     pub fn share(&self) -> Result<StoreLock, oci::Error> {
         self.ensure()?;

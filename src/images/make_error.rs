@@ -1,6 +1,6 @@
 //! Why an image could not be made.
 
-use super::{build, export, load, lock_file, pull};
+use super::{build, export, load, lock_file, node, pull};
 use crate::{docker, fs, oci};
 
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,8 @@ pub enum Error {
     #[error(transparent)]
     Export(#[from] export::Error),
     #[error(transparent)]
+    Base(#[from] node::Error),
+    #[error(transparent)]
     Lock(#[from] lock_file::Error),
     #[error("the image `{image}` has to be built, and no Docker engine answers here")]
     NeedsEngine { image: String },
@@ -39,6 +41,7 @@ impl Error {
             Self::Circle(_) | Self::Load(_) => None,
             Self::Pull(source) => source.hint(),
             Self::Export(source) => source.hint(),
+            Self::Base(source) => source.hint(),
             Self::Lock(source) => source.hint(),
             Self::NeedsEngine { .. } => {
                 Some("start one, or set `pull` or `archive` for it in lab.toml".to_owned())

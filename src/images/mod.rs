@@ -3,9 +3,11 @@
 
 pub mod archive;
 mod base;
+mod bootstrap;
 pub mod box_image;
 pub mod build;
 mod cache;
+mod debian;
 pub mod export;
 pub mod load;
 pub mod lock_file;

@@ -12,7 +12,7 @@ use crate::images::build::{self, Wanted};
 use crate::images::lock_file::LockFile;
 use crate::images::make_error::Error;
 use crate::images::record::{Origin, Record};
-use crate::images::{export, load, pull};
+use crate::images::{debian, export, load, pull};
 use crate::model::image::{BuildSource, Digest, ImageName, ImageSource, ImageSpec};
 use crate::progress::Step;
 
@@ -79,20 +79,23 @@ impl Sources<'_> {
         let engine = self.engine(&spec.key)?;
         let pins = LockFile::load(self.project)?.pins(spec.platform.as_ref());
         let wanted = Wanted { is_fresh: is_forced, ..wanted(spec, source, known, &pins) };
-        self.bring_bases(engine, &wanted).await?;
+        self.bring_bases(engine, &wanted, step).await?;
         let built = build::build(engine, &wanted, step).await?;
         self.pin_bases(engine, &wanted).await?;
         Ok(Made::InEngine(Box::new(Origin::Build { inputs: built.inputs }), built.id))
     }
 
-    /// Gives the engine what it is to build on and does not have, though the cache does.
-    async fn bring_bases(&self, engine: &Engine, wanted: &Wanted<'_>) -> Result<(), Error> {
+    /// Gives the engine what it is to build on and does not have: what the cache has, and what `lab` provides.
+    async fn bring_bases(&self, engine: &Engine, wanted: &Wanted<'_>, step: &Step) -> Result<(), Error> {
         for name in build::names_below(wanted).await? {
-            let Some(id) = wanted.known.get(&name) else { continue };
-            if engine.image_id(&id.to_string()).await?.is_none()
-                && let Some(record) = self.cache.with_id(id)?
-            {
-                load::give(engine, self.cache, &record).await?;
+            if let Some(id) = wanted.known.get(&name) {
+                if engine.image_id(&id.to_string()).await?.is_none()
+                    && let Some(record) = self.cache.with_id(id)?
+                {
+                    load::give(engine, self.cache, &record).await?;
+                }
+            } else if let Some(suite) = debian::suite(&name) {
+                debian::bring(engine, self.cache, suite, step).await?;
             }
         }
         Ok(())
@@ -102,7 +105,7 @@ impl Sources<'_> {
     async fn pin_bases(&self, engine: &Engine, wanted: &Wanted<'_>) -> Result<(), Error> {
         for name in build::names_below(wanted).await? {
             let is_settled = wanted.known.contains_key(&name) || wanted.pins.contains_key(&name);
-            if is_settled || name.digest().is_some() {
+            if is_settled || name.digest().is_some() || debian::suite(&name).is_some() {
                 continue;
             }
             let digests = engine.find_image(&name.familiar()).await?.map(|found| found.digests);
