@@ -20,10 +20,14 @@ pub enum Checkpoint {
     VolumesRemoved,
     NetworkRemoved,
     StateWritten,
+    /// New units of a level are in the hands of fleet, and nobody has waited for them.
+    UnitsSubmitted,
+    /// A unit that ran was given another file, and nobody has waited for it.
+    UnitReplaced,
 }
 
 impl Checkpoint {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Locked,
         Self::KeysWritten,
         Self::NetworkMade,
@@ -39,6 +43,8 @@ impl Checkpoint {
         Self::VolumesRemoved,
         Self::NetworkRemoved,
         Self::StateWritten,
+        Self::UnitsSubmitted,
+        Self::UnitReplaced,
     ];
 
     pub fn name(self) -> &'static str {
@@ -58,6 +64,8 @@ impl Checkpoint {
             Self::VolumesRemoved => "volumes-removed",
             Self::NetworkRemoved => "network-removed",
             Self::StateWritten => "state-written",
+            Self::UnitsSubmitted => "units-submitted",
+            Self::UnitReplaced => "unit-replaced",
         }
     }
 

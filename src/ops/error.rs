@@ -11,7 +11,7 @@ use crate::config::{NoFolder, StateError};
 use crate::fleet::client;
 use crate::fleet::unit::{BadNeeds, BadUnitFile, UnitName};
 use crate::model::image::BadImageName;
-use crate::model::{BadName, BadSubnet, LabName, NoFreeSubnet, NodeName};
+use crate::model::{BadName, BadSubnet, LabName, NoFreeSubnet, NoRoom, NodeName};
 use crate::{etcd, exec, fs, http, images, oci, provider, ssh};
 
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum Error {
     #[error(transparent)]
     Base(#[from] images::Error),
     #[error(transparent)]
-    Stack(#[from] StackError),
+    Stack(#[from] Arc<StackError>),
     #[error(transparent)]
     Box(#[from] BoxError),
     #[error("the image `{image}` does not come from a registry")]
@@ -64,6 +64,8 @@ pub enum Error {
     Labd { node: NodeName, source: http::Error },
     #[error("labd on `{node}` refused: {complaint}")]
     LabdRefused { node: NodeName, complaint: String },
+    #[error("labd on `{node}` is too old to ask services whether they serve")]
+    LabdTooOld { node: NodeName },
     #[error("could not change the members of etcd")]
     Members { source: etcd::Error },
     #[error("there is no lab `{lab}`")]
@@ -116,8 +118,22 @@ pub enum Error {
     Unsettled { units: String },
     #[error("{} of {of} units {what}", failures.len())]
     Unfinished { what: &'static str, failures: Vec<Failure>, of: usize },
+    #[error("could not listen on a port of this host")]
+    Listen { source: std::io::Error },
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<NoRoom> for Error {
+    fn from(error: NoRoom) -> Self {
+        StackError::from(error).into()
+    }
+}
+
+impl From<StackError> for Error {
+    fn from(error: StackError) -> Self {
+        Self::Stack(Arc::new(error))
+    }
 }
 
 impl Error {
@@ -145,6 +161,9 @@ impl Error {
             )),
             Self::NotServing { node, .. } => {
                 Some(format!("`lab logs {node}` shows its journal; `lab up` goes on waiting"))
+            }
+            Self::LabdTooOld { .. } => {
+                Some("`lab up` gives the nodes the labd that belongs to this `lab`".to_owned())
             }
             Self::NotRunning { .. } => Some("`lab up` starts it".to_owned()),
             Self::NoLab { .. } => Some("`lab up` makes it; `lab ls` lists the labs of this host".to_owned()),

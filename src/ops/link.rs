@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use crate::etcd;
 use crate::http::{self, Bytes, Connection};
 use crate::model::image::{LoadEvent, NodeImage};
-use crate::model::{NodeConfig, NodeHealth, NodeName};
+use crate::model::{Check, CheckReply, CheckRequest, NodeConfig, NodeHealth, NodeName, Outcome, TakenPort};
 use crate::ssh::{Identity, Session, Target};
 use crate::wait::{Stop, wait_until};
 
@@ -32,6 +32,10 @@ impl Link {
     pub async fn open(target: &Target, identity: &Identity) -> Result<Self, Error> {
         let session = Session::connect(target, identity).await?;
         Ok(Self { node: target.node.clone(), session, labd: Mutex::default() })
+    }
+
+    pub fn node(&self) -> &NodeName {
+        &self.node
     }
 
     pub fn session(&self) -> &Session {
@@ -82,6 +86,33 @@ impl Link {
         let mut labd = connection.map_err(broken)?.with_limit(Duration::from_secs(30));
         let reply = labd.put("/v1/config", json).await.map_err(broken)?;
         self.read_health(&reply).map(drop)
+    }
+
+    /// Has the node ask what runs on it, all at once, and returns how each check ended.
+    pub async fn ask_checks(&self, checks: &[Check]) -> Result<Vec<Outcome>, Error> {
+        let json =
+            serde_json::to_vec(&CheckRequest { checks: checks.to_vec() }).expect("checks are plain data");
+        let reply = self.ask_labd(async |labd| labd.post("/v1/checks", json).await).await?;
+        let reply: CheckReply = self.read_news(&reply)?;
+        if reply.outcomes.len() != checks.len() {
+            let complaint = format!("{} checks have {} outcomes", checks.len(), reply.outcomes.len());
+            return Err(Error::LabdRefused { node: self.node.clone(), complaint });
+        }
+        Ok(reply.outcomes.into_iter().map(Outcome::from).collect())
+    }
+
+    /// Lists the TCP ports on which something listens on the node.
+    pub async fn ports(&self) -> Result<Vec<TakenPort>, Error> {
+        let reply = self.ask_labd(async |labd| labd.get("/v1/ports").await).await?;
+        self.read_news(&reply)
+    }
+
+    /// Reads an answer that not every labd can give.
+    fn read_news<T: DeserializeOwned>(&self, reply: &http::Reply) -> Result<T, Error> {
+        if reply.status == 404 {
+            return Err(Error::LabdTooOld { node: self.node.clone() });
+        }
+        self.read(reply)
     }
 
     fn read_health(&self, reply: &http::Reply) -> Result<NodeHealth, Error> {

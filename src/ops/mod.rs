@@ -6,16 +6,19 @@ mod copy;
 pub mod doctor;
 mod down;
 mod error;
+mod forward;
 mod halt;
 mod images;
 mod keys;
 mod link;
 mod logs;
 mod run;
-mod stack;
+pub mod stack;
 mod status;
 pub mod units;
 mod up;
+
+use std::sync::Arc;
 
 use crate::config::{Settings, StateDir};
 use crate::model::NodeName;
@@ -27,6 +30,7 @@ pub use box_build::{BoxError, BoxMade, BoxOrder, box_build};
 pub use copy::{CopyEnd, copy};
 pub use down::{Removal, down, removal};
 pub use error::Error;
+pub use forward::{Way, forward};
 pub use halt::halt;
 pub use images::{
     CacheRow, ImageRow, Images, Loaded, Pruned, Reload, Reloaded, Size, build, export, import, list,
@@ -35,7 +39,7 @@ pub use images::{
 pub use link::Link;
 pub use logs::{LogQuery, logs};
 pub use run::{NodeOutput, run};
-pub use stack::{Stack, StackError};
+pub use stack::{Stack, StackError, Stacks};
 pub use status::{NodeStatus, Status, status};
 pub use up::{Action, Plan, Task, apply, plan};
 
@@ -46,6 +50,8 @@ pub struct Lab<'a, P> {
     pub files: StateDir,
     pub progress: &'a Progress,
     pub images: &'a Images,
+    /// The lab's stacks; if they make no sense, only the verbs that are about them fail.
+    pub stacks: &'a Result<Stacks, Arc<StackError>>,
 }
 
 impl<P: Provider> Lab<'_, P> {
@@ -58,6 +64,11 @@ impl<P: Provider> Lab<'_, P> {
             }
             _ => Ok(seen),
         }
+    }
+
+    /// Returns the lab's stacks, or what is wrong with them.
+    pub fn stacks(&self) -> Result<&Stacks, Error> {
+        self.stacks.as_ref().map_err(|error| Error::Stack(Arc::clone(error)))
     }
 
     /// Finds the lab; one of which nothing exists is an error.

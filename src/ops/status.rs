@@ -1,6 +1,6 @@
 //! `lab status`: what there is of a lab and how it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -14,11 +14,13 @@ use crate::ssh::Target;
 
 use super::keys::Keys;
 use super::link::{Link, USER};
-use super::units::{FleetStatus, glance};
+use super::units::{FleetStatus, Sight, StackStatus, glance, serving};
 use super::{Error, Lab};
 
 /// A status is looked at again and again, and units are only a part of it.
 const FLEET_LIMIT: Duration = Duration::from_secs(2);
+/// Each check may take 2 s.
+const STACKS_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
@@ -29,6 +31,8 @@ pub struct Status {
     pub etcd: EtcdStatus,
     /// What fleet says, asked on the first node that answers, or why it says nothing.
     pub fleet: Answer<FleetStatus>,
+    /// The lab's stacks, or why nothing is known of them.
+    pub stacks: Answer<Vec<StackStatus>>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -71,7 +75,11 @@ impl NodeStatus {
 impl Status {
     pub fn is_healthy(&self) -> bool {
         let units_are_well = self.fleet.up().is_none_or(|fleet| fleet.units.are_well());
-        self.etcd.has_quorum && units_are_well && self.nodes.iter().all(|node| node.trouble().is_none())
+        let stacks_serve = self.stacks.up().is_none_or(|stacks| stacks.iter().all(StackStatus::serves));
+        self.etcd.has_quorum
+            && units_are_well
+            && stacks_serve
+            && self.nodes.iter().all(|node| node.trouble().is_none())
     }
 }
 
@@ -88,19 +96,51 @@ pub async fn status<P: Provider>(lab: &Lab<'_, P>) -> Result<Status, Error> {
         (NodeStatus { node, state, address: machine.address, ssh: machine.ssh, health }, link)
     });
     let (mut nodes, links): (Vec<NodeStatus>, Vec<Option<Link>>) = join_all(asked).await.into_iter().unzip();
-    let fleet = fleet(&seen, links.into_iter().flatten().collect()).await;
+    let links = nodes.iter().zip(links).filter_map(|(node, link)| Some((node.node.clone(), link?))).collect();
+    let (fleet, sight) = fleet(&seen, &links).await;
+    let stacks = match sight {
+        Some(sight) => stacks(lab, sight, &links).await,
+        None => Answer::Down("fleet does not answer".to_owned()),
+    };
     nodes.extend(missing(lab, &seen)?);
     nodes.sort_by(|a, b| a.node.cmp(&b.node));
     let etcd = etcd(&nodes);
     let lab_name = lab.settings.lab.clone();
-    Ok(Status { lab: lab_name, provider: lab.provider.name(), subnet: seen.subnet, nodes, etcd, fleet })
+    Ok(Status {
+        lab: lab_name,
+        provider: lab.provider.name(),
+        subnet: seen.subnet,
+        nodes,
+        etcd,
+        fleet,
+        stacks,
+    })
+}
+
+/// Asks the units of the lab's stacks how they are.
+async fn stacks<P: Provider>(
+    lab: &Lab<'_, P>,
+    mut sight: Sight,
+    links: &BTreeMap<NodeName, Link>,
+) -> Answer<Vec<StackStatus>> {
+    let topology = lab.files.load().map(|state| state.map(|state| state.topology));
+    let (stacks, topology) = match (lab.stacks(), topology) {
+        (Err(error), _) => return Answer::Down(whole(&error)),
+        (_, Err(error)) => return Answer::Down(whole(&error)),
+        (_, Ok(None)) => return Answer::Down("lab.json is gone; `lab up` writes it again".to_owned()),
+        (Ok(stacks), Ok(Some(topology))) => (stacks, topology),
+    };
+    match timeout(STACKS_LIMIT, serving(stacks, &topology, &mut sight, links)).await {
+        Ok(stacks) => Answer::Up(stacks),
+        Err(_) => Answer::Down(format!("no answer within {} s", STACKS_LIMIT.as_secs())),
+    }
 }
 
 /// Asks fleet on one node after the other until one answers; nodes of earlier days have none.
-async fn fleet(seen: &Seen, links: Vec<Link>) -> Answer<FleetStatus> {
+async fn fleet(seen: &Seen, links: &BTreeMap<NodeName, Link>) -> (Answer<FleetStatus>, Option<Sight>) {
     let mut why = "no node can be asked".to_owned();
     let asking = async {
-        for link in &links {
+        for link in links.values() {
             match glance(link.session(), seen).await {
                 Ok(fleet) => return Some(fleet),
                 Err(error) => why = whole(&error),
@@ -109,9 +149,9 @@ async fn fleet(seen: &Seen, links: Vec<Link>) -> Answer<FleetStatus> {
         None
     };
     match timeout(FLEET_LIMIT, asking).await {
-        Ok(Some(fleet)) => Answer::Up(fleet),
-        Ok(None) => Answer::Down(why),
-        Err(_) => Answer::Down(format!("no answer within {} s", FLEET_LIMIT.as_secs())),
+        Ok(Some((fleet, sight))) => (Answer::Up(fleet), Some(sight)),
+        Ok(None) => (Answer::Down(why), None),
+        Err(_) => (Answer::Down(format!("no answer within {} s", FLEET_LIMIT.as_secs())), None),
     }
 }
 

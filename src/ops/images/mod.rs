@@ -15,13 +15,14 @@ use crate::config::Settings;
 use crate::docker::Engine;
 use crate::images::{Cache, Look, Record, Sources};
 use crate::model::NodeName;
-use crate::model::image::{ImageSpec, LoadImage, SharedImage};
+use crate::model::image::{Digest, ImageSpec, LoadImage, SharedImage};
 use crate::oci::StoreLock;
 use crate::progress::Progress;
 use crate::provider::Provider;
 use crate::registry;
 
 use super::link::Link;
+use super::stack::Destinations;
 use super::{Error, Lab};
 
 pub use list::{CacheRow, ImageRow, Size, list, list_cache};
@@ -54,6 +55,9 @@ impl Images {
     }
 }
 
+/// Which image each key stands for.
+pub type ImageIds = BTreeMap<String, Digest>;
+
 /// Images that are in the cache, and stay there as long as this is held.
 pub struct Made {
     pub images: Vec<(ImageSpec, Record)>,
@@ -70,8 +74,15 @@ impl Made {
         self.images.iter().map(shared).collect()
     }
 
-    fn to_load(&self, cache: &Cache) -> Result<Vec<LoadImage>, crate::oci::Error> {
-        self.images.iter().map(|(spec, record)| cache.load_image(record, &spec.name)).collect()
+    pub fn ids(&self) -> ImageIds {
+        self.images.iter().map(|(spec, record)| (spec.key.clone(), record.id)).collect()
+    }
+
+    fn to_load(&self, cache: &Cache) -> Result<Vec<(String, LoadImage)>, crate::oci::Error> {
+        let load = |(spec, record): &(ImageSpec, Record)| {
+            Ok((spec.key.clone(), cache.load_image(record, &spec.name)?))
+        };
+        self.images.iter().map(load).collect()
     }
 }
 
@@ -112,12 +123,13 @@ impl<P: Provider> Lab<'_, P> {
         &self,
         made: &mut Made,
         links: &BTreeMap<NodeName, &Link>,
+        destinations: &Destinations,
     ) -> Result<BTreeMap<NodeName, Loaded>, Error> {
         if made.images.is_empty() {
             return Ok(BTreeMap::new());
         }
         for _ in 1..TRIES {
-            match self.try_load(made, links).await {
+            match self.try_load(made, links, destinations).await {
                 Err(Trouble::Broken(digest)) => {
                     self.progress.note("cache", format!("{digest} is broken; it is made again"));
                     self.images.cache.store().discard(&digest)?;
@@ -130,7 +142,7 @@ impl<P: Provider> Lab<'_, P> {
                 Ok(loaded) => return Ok(loaded),
             }
         }
-        self.try_load(made, links).await.map_err(|trouble| match trouble {
+        self.try_load(made, links, destinations).await.map_err(|trouble| match trouble {
             Trouble::Broken(digest) => crate::oci::Error::Broken { digest }.into(),
             Trouble::Other(error) => error,
         })
@@ -140,6 +152,7 @@ impl<P: Provider> Lab<'_, P> {
         &self,
         made: &Made,
         links: &BTreeMap<NodeName, &Link>,
+        destinations: &Destinations,
     ) -> Result<BTreeMap<NodeName, Loaded>, Trouble> {
         let cache = &self.images.cache;
         let images = match made.to_load(cache) {
@@ -150,7 +163,9 @@ impl<P: Provider> Lab<'_, P> {
         };
         let work = links.iter().map(async |(node, link)| {
             let step = self.progress.begin(node.as_str(), "looking which images it has");
-            let loaded = load::load(node, link, cache, &images, &step).await;
+            let own = images.iter().filter(|(key, _)| destinations.include(key, node));
+            let own: Vec<LoadImage> = own.map(|(_, image)| image.clone()).collect();
+            let loaded = load::load(node, link, cache, &own, &step).await;
             match &loaded {
                 Ok(loaded) => step.done(loaded.to_string()),
                 Err(_) => step.failed("images could not be loaded"),

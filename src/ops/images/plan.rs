@@ -6,13 +6,14 @@ use crate::images::Look;
 use crate::model::NodeName;
 use crate::model::image::NodeImage;
 
+use super::super::stack::Destinations;
 use super::super::up::{Action, Task};
 
 /// What running nodes have; of the others nothing is known before they run.
 pub type Have = BTreeMap<NodeName, Vec<NodeImage>>;
 
 /// Returns an image's task for each that has to be made, and a node's for each that lacks one.
-pub fn plan(looks: &[Look], have: &Have) -> Vec<Task> {
+pub fn plan(looks: &[Look], have: &Have, destinations: &Destinations) -> Vec<Task> {
     let made = looks.iter().filter_map(|look| match &look.state {
         crate::images::State::Ready(_) => None,
         crate::images::State::Stale { why } => {
@@ -21,7 +22,8 @@ pub fn plan(looks: &[Look], have: &Have) -> Vec<Task> {
         }
     });
     let loads = have.iter().filter_map(|(node, images)| {
-        let lacks: Vec<String> = looks.iter().filter_map(|look| lack(look, images)).collect();
+        let wanted = looks.iter().filter(|look| destinations.include(&look.spec.key, node));
+        let lacks: Vec<String> = wanted.filter_map(|look| lack(look, images)).collect();
         let task = || Task { action: Action::LoadImages { node: node.clone() }, why: lacks.join(", ") };
         (!lacks.is_empty()).then(task)
     });
@@ -74,7 +76,7 @@ mod tests {
 
     #[track_caller]
     fn check(looks: &[Look], have: &[(NodeName, Vec<NodeImage>)], want: &[&str]) {
-        let tasks = plan(looks, &have.iter().cloned().collect());
+        let tasks = plan(looks, &have.iter().cloned().collect(), &Destinations::default());
         let told: Vec<String> = tasks.iter().map(|task| task.to_string().replace("  ", "")).collect();
         assert_eq!(told, want);
     }

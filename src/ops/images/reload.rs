@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::fleet::unit::UnitName;
 use crate::images::Look;
 use crate::model::NodeName;
 use crate::provider::{MachineState, Provider};
@@ -9,9 +10,9 @@ use crate::wait::Stop;
 
 use super::super::link::until_stopped;
 use super::super::run::connect_all;
-use super::super::{Error, Lab};
+use super::super::{Error, Lab, units};
 use super::shelf::chosen;
-use super::{Loaded, Made};
+use super::{ImageIds, Loaded, Made};
 
 /// What a reload is limited to; nothing named means everything.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,8 @@ pub struct Reloaded {
     /// The images that were made again, with the reasons.
     pub made: BTreeMap<String, Vec<String>>,
     pub nodes: BTreeMap<NodeName, Loaded>,
+    /// The units that were started again, as their image is another.
+    pub restarted: Vec<UnitName>,
 }
 
 pub async fn reload<P: Provider>(lab: &Lab<'_, P>, what: &Reload, stop: &Stop) -> Result<Reloaded, Error> {
@@ -34,8 +37,11 @@ pub async fn reload<P: Provider>(lab: &Lab<'_, P>, what: &Reload, stop: &Stop) -
 
 async fn run<P: Provider>(lab: &Lab<'_, P>, what: &Reload) -> Result<Reloaded, Error> {
     let chosen = chosen(lab.settings, &what.images)?;
-    let looks = lab.look_at_images().await?.into_iter();
-    let looks: Vec<Look> = looks.filter(|look| chosen.iter().any(|spec| spec.key == look.spec.key)).collect();
+    let looks = lab.look_at_images().await?;
+    let mut ids: ImageIds =
+        looks.iter().filter_map(|look| Some((look.spec.key.clone(), look.record()?.id))).collect();
+    let looks: Vec<Look> =
+        looks.into_iter().filter(|look| chosen.iter().any(|spec| spec.key == look.spec.key)).collect();
     let why = |look: &Look| match &look.state {
         crate::images::State::Ready(_) => None,
         crate::images::State::Stale { why } => Some((look.spec.key.clone(), why.clone())),
@@ -47,8 +53,18 @@ async fn run<P: Provider>(lab: &Lab<'_, P>, what: &Reload) -> Result<Reloaded, E
     let (links, images) = tokio::join!(opening, making);
     let (links, mut images): (_, Made) = (links?, images?);
     let links = links.iter().map(|(node, link)| (node.clone(), link)).collect();
-    let nodes = lab.load_images(&mut images, &links).await?;
-    Ok(Reloaded { made, nodes })
+    let stacks = lab.stacks()?;
+    // A lab whose state is gone is seen to by `lab up`.
+    let topology = lab.files.load()?.map(|state| state.topology);
+    let destinations = topology.as_ref().map(|topology| stacks.destinations(topology)).unwrap_or_default();
+    let nodes = lab.load_images(&mut images, &links, &destinations).await?;
+    ids.extend(images.ids());
+    let restarted = match topology {
+        // With only some of the nodes reloaded, the others would go on with another image.
+        Some(topology) if what.nodes.is_empty() => units::renew_images(lab, &topology, &ids).await?,
+        _ => Vec::new(),
+    };
+    Ok(Reloaded { made, nodes, restarted })
 }
 
 /// Connects to the nodes that run; one that was named has to.

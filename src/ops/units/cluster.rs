@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use tokio::sync::Mutex;
 
@@ -17,10 +18,11 @@ use crate::ssh::{Session, Target};
 
 use super::goal::StopProof;
 use super::names::Names;
+use super::serve::{self, Checks};
 use super::sight::Sight;
 use super::ways::Ways;
 use crate::ops::keys::Keys;
-use crate::ops::link::USER;
+use crate::ops::link::{Link, USER};
 use crate::ops::run::connect;
 use crate::ops::{Error, Lab};
 
@@ -32,6 +34,9 @@ pub struct Cluster<'a, P> {
     seen: Seen,
     pub client: Client<Ways>,
     sessions: Mutex<BTreeMap<NodeName, Session>>,
+    /// What units are asked with each look, and the nodes that can be asked.
+    checks: Checks,
+    links: BTreeMap<NodeName, Link>,
 }
 
 impl<'a, P: Provider> Cluster<'a, P> {
@@ -49,7 +54,28 @@ impl<'a, P: Provider> Cluster<'a, P> {
             return Err(Error::NothingRuns { lab: name });
         }
         let client = Client::new(Ways::new(name, targets, keys.identity()?));
-        Ok(Self { lab, seen, client, sessions: Mutex::default() })
+        Ok(Self {
+            lab,
+            seen,
+            client,
+            sessions: Mutex::default(),
+            checks: Checks::new(),
+            links: BTreeMap::new(),
+        })
+    }
+
+    /// Has units be asked with each look whether they serve.
+    pub async fn with_checks(mut self, checks: Checks) -> Self {
+        let running = self.seen.machines.iter().filter(|(_, machine)| machine.state == MachineState::Running);
+        let links = running
+            .map(async |(node, _)| Some((node.clone(), connect(self.lab, &self.seen, node).await.ok()?)));
+        self.links = join_all(links).await.into_iter().flatten().collect();
+        Self { checks, ..self }
+    }
+
+    /// Returns the nodes that units are asked on.
+    pub fn links(&self) -> &BTreeMap<NodeName, Link> {
+        &self.links
     }
 
     pub fn progress(&self) -> &Progress {
@@ -65,13 +91,18 @@ impl<'a, P: Provider> Cluster<'a, P> {
         let client = &self.client;
         let (units, states, machines) = tokio::try_join!(client.units(), client.states(), client.nodes())?;
         let names = self.names(&machines);
-        Ok(Sight::of(units, states, machines, names))
+        Ok(self.asked(Sight::of(units, states, machines, names)).await)
     }
 
     /// Returns what fleet says of units now, and of machines what it said a moment ago.
     pub async fn look_again(&self, before: &Sight) -> Result<Sight, Error> {
         let (units, states) = tokio::try_join!(self.client.units(), self.client.states())?;
-        Ok(Sight::of(units, states, before.machines.clone(), before.names.clone()))
+        Ok(self.asked(Sight::of(units, states, before.machines.clone(), before.names.clone())).await)
+    }
+
+    async fn asked(&self, mut sight: Sight) -> Sight {
+        sight.answers = serve::ask(&self.links, &sight, &self.checks).await;
+        sight
     }
 
     fn names(&self, machines: &[crate::fleet::v1::Machine]) -> Names {

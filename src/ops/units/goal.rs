@@ -12,8 +12,10 @@ use super::sight::{Sight, is_running};
 pub enum Goal {
     /// Known to systemd on its machine, and not running.
     Loaded,
-    /// Running, by what systemd says; a global unit on every machine that it fits.
+    /// Running, by what systemd says, and serving, where somebody asks it; a global unit on every machine that it fits.
     Active,
+    /// Running, by what systemd says, whether it serves or not.
+    Up,
     /// Not running anywhere.
     Stopped(StopProof),
     /// On no machine.
@@ -80,13 +82,14 @@ pub fn judge(sight: &Sight, name: &UnitName, goal: &Goal) -> Progress {
         }
         Goal::Stopped(_) => stopped(sight, name, "stopped"),
         Goal::Unloaded => unloaded(sight, name),
-        Goal::Loaded => placed(sight, name, Phase::Loaded),
-        Goal::Active => placed(sight, name, Phase::Launched),
+        Goal::Loaded => placed(sight, name, Phase::Loaded, Asked::Not),
+        Goal::Active => placed(sight, name, Phase::Launched, Asked::Too),
+        Goal::Up => placed(sight, name, Phase::Launched, Asked::Not),
         Goal::Gone { from } => gone(sight, name, from),
         Goal::On { to } if sight.units[name].machine_id.as_ref() != Some(to) => {
             Progress::Waiting(format!("not on {} yet", sight.names.name(to)))
         }
-        Goal::On { .. } => placed(sight, name, sight.desired(name)),
+        Goal::On { .. } => placed(sight, name, sight.desired(name), Asked::Not),
     }
 }
 
@@ -142,8 +145,15 @@ fn gone(sight: &Sight, name: &UnitName, from: &MachineId) -> Progress {
     }
 }
 
+/// Whether what a unit says of itself counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Too,
+    Not,
+}
+
 /// Judges a unit that is to be on a machine.
-fn placed(sight: &Sight, name: &UnitName, wanted: Phase) -> Progress {
+fn placed(sight: &Sight, name: &UnitName, wanted: Phase, asked: Asked) -> Progress {
     if sight.desired(name) != wanted {
         let why = format!("somebody else wants it to be {}", sight.desired(name));
         return Progress::Failing { on: None, why };
@@ -152,7 +162,7 @@ fn placed(sight: &Sight, name: &UnitName, wanted: Phase) -> Progress {
     if homes.is_empty() {
         return homeless(sight, name);
     }
-    let all = homes.iter().map(|id| on_machine(sight, name, id, wanted));
+    let all = homes.iter().map(|id| on_machine(sight, name, id, (wanted, asked)));
     let (total, mut all) = (homes.len(), all.collect::<Vec<_>>());
     all.sort_by_key(Progress::rank);
     match all.into_iter().next() {
@@ -172,7 +182,7 @@ fn homeless(sight: &Sight, name: &UnitName) -> Progress {
     }
 }
 
-fn on_machine(sight: &Sight, name: &UnitName, id: &MachineId, wanted: Phase) -> Progress {
+fn on_machine(sight: &Sight, name: &UnitName, id: &MachineId, (wanted, asked): (Phase, Asked)) -> Progress {
     let on = sight.names.name(id);
     if !sight.is_here(id) {
         return Progress::Waiting(format!("its machine {on} is away"));
@@ -190,7 +200,12 @@ fn on_machine(sight: &Sight, name: &UnitName, id: &MachineId, wanted: Phase) -> 
         return failing(format!("systemd on {on} cannot load it: {load}"));
     }
     match (wanted, state.systemd_active_state.as_str()) {
-        (Phase::Launched, "active") => Progress::Done(format!("{} on {on}", words(state))),
+        (Phase::Launched, "active") => match sight.answers.get(&(name.clone(), id.clone())) {
+            _ if asked == Asked::Not => Progress::Done(format!("{} on {on}", words(state))),
+            None => Progress::Done(format!("{} on {on}", words(state))),
+            Some(Ok(_)) => Progress::Done(format!("serves on {on}")),
+            Some(Err(why)) => Progress::Waiting(format!("runs on {on}; {why}")),
+        },
         (Phase::Launched, "failed") => failing(format!("{} on {on}", words(state))),
         (Phase::Launched, "inactive" | "") if is_launched(sight, name) || sight.is_global(name) => {
             Progress::Ended { on: id.clone() }

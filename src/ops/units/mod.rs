@@ -9,6 +9,7 @@ mod nodes;
 mod plan;
 mod rebalance;
 mod select;
+mod serve;
 mod show;
 mod sight;
 mod source;
@@ -33,16 +34,16 @@ pub use rebalance::{Moving, Shift, shift_units};
 pub use select::{BadUnitArg, UnitArg, unit_name};
 pub use show::{Counts, FileRow, Listed, MachineRow, UnitRow, machines, unit_files, units};
 pub use source::Differing;
-pub use stack::fsck;
+pub use stack::{EndpointStatus, StackStatus, UnitStatus, fsck};
 pub use start::{Bring, bring, cat};
 pub use stop::{destroy, restart, stop, unload};
 pub use wait::{Failure, PATIENCE};
 pub use why::{MachineWhy, Why, explain_unit};
 
-pub(super) use stack::{bring_stack, forget, lacks};
+pub(super) use sight::Sight;
+pub(super) use stack::{bring_stacks, forget, lacks, renew_images, serving};
 
 use names::Names;
-use sight::Sight;
 
 /// What fleet says of itself and its units, for `lab status`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -53,11 +54,11 @@ pub struct FleetStatus {
 }
 
 /// Takes one look through a session that exists.
-pub(super) async fn glance(session: &Session, seen: &Seen) -> Result<FleetStatus, Error> {
+pub(super) async fn glance(session: &Session, seen: &Seen) -> Result<(FleetStatus, Sight), Error> {
     let client = Client::new(ways::Through(session));
-    let (units, states) = tokio::try_join!(client.units(), client.states())?;
+    let (units, states, machines) = tokio::try_join!(client.units(), client.states(), client.nodes())?;
     let nodes: Vec<_> = seen.machines.iter().map(|(node, machine)| (node.clone(), machine.address)).collect();
-    let names = Names::of(seen.lab_id.as_deref(), &nodes, &[]);
-    let sight = Sight::of(units, states, Vec::new(), names);
-    Ok(FleetStatus { engine: client.engine(), units: show::count(&sight) })
+    let names = Names::of(seen.lab_id.as_deref(), &nodes, &machines);
+    let sight = Sight::of(units, states, machines, names);
+    Ok((FleetStatus { engine: client.engine(), units: show::count(&sight) }, sight))
 }

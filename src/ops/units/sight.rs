@@ -10,6 +10,7 @@ use crate::fleet::unit::UnitName;
 use crate::fleet::v1::{Machine, Unit, UnitState};
 
 use super::names::Names;
+use super::serve::Answers;
 
 #[derive(Debug, Clone, Default)]
 pub struct Sight {
@@ -17,6 +18,8 @@ pub struct Sight {
     pub states: BTreeMap<UnitName, Vec<UnitState>>,
     pub machines: Vec<Machine>,
     pub names: Names,
+    /// What units say of themselves, where somebody asked.
+    pub answers: Answers,
     snapshot: OnceCell<Snapshot>,
 }
 
@@ -35,7 +38,7 @@ impl Sight {
             }
         }
         let units = units.into_iter().filter_map(|unit| Some((read(&unit.name)?, unit))).collect();
-        Self { units, states: by_name, machines, names, snapshot: OnceCell::new() }
+        Self { units, states: by_name, machines, names, answers: Answers::new(), snapshot: OnceCell::new() }
     }
 
     /// Returns the picture that placement decides on.

@@ -201,9 +201,20 @@ impl<P: Provider> Cluster<'_, P> {
 
     async fn explain(&self, sight: &Sight, unit: &UnitName, progress: Progress) -> (String, Vec<String>) {
         match progress {
+            Progress::Done(why) | Progress::Waiting(why) if sight.is_unplaced(unit) => {
+                (why, sight.reasons(unit))
+            }
             Progress::Done(why) | Progress::Waiting(why) => {
-                let homeless = sight.is_unplaced(unit);
-                (why, if homeless { sight.reasons(unit) } else { Vec::new() })
+                // One that was to serve and did not has said something about it, on the machine where it does not.
+                let is_silent = |id: &&MachineId| {
+                    sight.answers.get(&(unit.clone(), (*id).clone())).is_none_or(Result::is_err)
+                };
+                match sight.homes(unit).iter().find(is_silent) {
+                    Some(on) if !sight.answers.is_empty() => {
+                        (why, systemd::last_words(self, sight, unit, on, LAST_LINES).await)
+                    }
+                    _ => (why, Vec::new()),
+                }
             }
             Progress::Unplaced(why) => (why, sight.reasons(unit)),
             Progress::Ended { on } => {

@@ -19,9 +19,9 @@ use crate::provider::Provider;
 use crate::ssh::{Identity, Target};
 use crate::wait::{Stop, wait_until};
 
+use super::super::images::ImageIds;
 use super::super::keys::{Keys, write_client_files};
 use super::super::link::{Link, USER, until_stopped};
-use super::super::stack::Stack;
 use super::super::{Error, Lab, units};
 use super::{Action, Plan, Task, Wanted};
 
@@ -59,8 +59,8 @@ pub async fn apply<P: Provider>(
     Checkpoint::StateWritten.reached();
     let found = plan.links;
     let working = async {
-        let healths = work.carry_out(found, plan.images).await?;
-        work.start_units(plan.stack.as_ref()).await?;
+        let (healths, ids) = work.carry_out(found, plan.images).await?;
+        work.start_units(&ids).await?;
         lab.provider.finish(&lab.settings.lab).await?;
         Ok(healths)
     };
@@ -89,7 +89,12 @@ pub(super) type Links = BTreeMap<NodeName, Link>;
 type Steps = BTreeMap<NodeName, Step>;
 
 impl<P: Provider> Work<'_, P> {
-    async fn carry_out(&self, mut links: Links, looks: Vec<Look>) -> Result<Vec<NodeHealth>, Error> {
+    /// Returns how the nodes are, and which image each key stands for now.
+    async fn carry_out(
+        &self,
+        mut links: Links,
+        looks: Vec<Look>,
+    ) -> Result<(Vec<NodeHealth>, ImageIds), Error> {
         let mut images = self.lab.make_images(looks, false).await?;
         if self.tasks.iter().any(|task| needs_image_or_network(&task.action)) {
             self.lab.provider.prepare(self.topology, &images.shared(), self.lab.progress).await?;
@@ -113,20 +118,21 @@ impl<P: Provider> Work<'_, P> {
         }
         let healths = self.settle(&links, steps).await?;
         let links = links.iter().map(|(node, link)| (node.clone(), link)).collect();
-        self.lab.load_images(&mut images, &links).await?;
+        let destinations = self.lab.stacks()?.destinations(self.topology);
+        self.lab.load_images(&mut images, &links, &destinations).await?;
         self.remember(self.topology)?;
-        Ok(healths)
+        Ok((healths, images.ids()))
     }
 
     /// The last step: all nodes are ready, and have all images.
-    async fn start_units(&self, stack: Option<&Stack>) -> Result<(), Error> {
+    async fn start_units(&self, ids: &ImageIds) -> Result<(), Error> {
         let removed = self.nodes_with(|action| matches!(action, Action::Remove { .. })).into_iter();
         let removed: Vec<_> = removed
             .map(|node| (node.clone(), MachineId::new(machine_id(&self.topology.id, &node))))
             .collect();
         let is_due = self.tasks.iter().any(|task| matches!(task.action, Action::StartUnits { .. }));
-        if let Some(stack) = stack.filter(|_| is_due) {
-            units::bring_stack(self.lab, stack, self.topology).await?;
+        if is_due {
+            units::bring_stacks(self.lab, self.topology, ids).await?;
         }
         if self.topology.fleet.engine == FleetEngine::Lab {
             units::forget(self.lab, &removed).await?;
@@ -149,6 +155,7 @@ impl<P: Provider> Work<'_, P> {
     fn remember(&self, topology: &Topology) -> Result<(), Error> {
         let mut state = State::new(topology.clone(), self.lab.provider.name());
         state.wanted_nodes = u16::try_from(self.topology.nodes.len()).ok();
+        state.stacks = Some(self.lab.stacks()?.names());
         if self.lab.files.load().ok().flatten().as_ref() != Some(&state) {
             self.lab.files.save(&state)?;
         }

@@ -20,7 +20,6 @@ use crate::ssh::Target;
 use super::images::Have;
 use super::keys::Keys;
 use super::link::{Link, USER};
-use super::stack::Stack;
 use super::{Error, Lab, units};
 
 pub use apply::apply;
@@ -39,7 +38,6 @@ pub struct Plan {
     /// The lab as it was last complete.
     before: Topology,
     images: Vec<Look>,
-    stack: Option<Stack>,
     newcomers: Vec<NodeName>,
     is_new: bool,
 }
@@ -85,8 +83,7 @@ impl Plan {
 
 /// Looks at the lab and decides what to do. Nothing is changed.
 pub async fn plan<P: Provider>(lab: &Lab<'_, P>, labd: &camino::Utf8Path) -> Result<Plan, Error> {
-    let stack =
-        lab.settings.stack.as_deref().map(|name| Stack::load(&lab.settings.project, name)).transpose()?;
+    let stacks = lab.stacks()?;
     lab.provider.finish(&lab.settings.lab).await?;
     let state = lab.files.load()?;
     check_provider(lab, state.as_ref())?;
@@ -105,22 +102,21 @@ pub async fn plan<P: Provider>(lab: &Lab<'_, P>, labd: &camino::Utf8Path) -> Res
         gateway_limits: limits(lab.settings.gateway_memory, lab.settings.gateway_cpus),
         labd_build: build_id(&fs::read(labd)?),
     };
+    stacks.check_ports(&wanted.topology)?;
     let looks = lab.look_at_images().await?;
     let have = images_of(&looks, &links, &wanted.topology).await;
-    let mut tasks = super::images::plan(&looks, &have);
+    let mut tasks = super::images::plan(&looks, &have, &stacks.destinations(&wanted.topology));
     // Images are made before nodes are, and loaded when all of them serve.
     let loads = tasks.split_off(tasks.iter().take_while(|task| task.action.node().is_none()).count());
     tasks.extend(plan::plan(&wanted, &seen, &healths));
     tasks.extend(loads);
-    if let Some(stack) = &stack {
-        let why = why_to_start(stack, &tasks, &links, &seen).await;
-        let action = Action::StartUnits { stack: stack.name.clone() };
-        tasks.extend(why.map(|why| Task { action, why }));
-    }
+    let why = why_to_start(lab, &wanted.topology, &looks, (&tasks, &links, &seen)).await?;
+    let action = Action::StartUnits { stack: stacks.names().join(", ") };
+    tasks.extend(why.map(|why| Task { action, why }));
     let newcomers = seen.machines.iter().filter(|(_, machine)| machine.state == MachineState::Created);
     let newcomers = newcomers.map(|(node, _)| node.clone()).collect();
     let is_new = seen.is_nothing();
-    Ok(Plan { tasks, wanted, keys, links, before, images: looks, stack, newcomers, is_new })
+    Ok(Plan { tasks, wanted, keys, links, before, images: looks, newcomers, is_new })
 }
 
 /// Refuses a lab that another provider made: of its machines this one sees nothing, and would make them again.
@@ -136,19 +132,25 @@ fn check_provider<P: Provider>(lab: &Lab<'_, P>, state: Option<&State>) -> Resul
     }
 }
 
-/// Returns why the units of a stack have to be seen to, if they have.
-async fn why_to_start(
-    stack: &Stack,
-    tasks: &[Task],
-    links: &BTreeMap<NodeName, Link>,
-    seen: &Seen,
-) -> Option<String> {
-    let Some(link) = links.values().next() else { return Some("they run when all nodes do".to_owned()) };
-    match units::lacks(link.session(), seen, stack).await {
+/// Returns why the units of the stacks have to be seen to, if they have.
+async fn why_to_start<P: Provider>(
+    lab: &Lab<'_, P>,
+    topology: &Topology,
+    looks: &[Look],
+    (tasks, links, seen): (&[Task], &BTreeMap<NodeName, Link>, &Seen),
+) -> Result<Option<String>, Error> {
+    let stacks = lab.stacks()?;
+    if links.is_empty() {
+        return Ok((!stacks.is_empty()).then(|| "they run when all nodes do".to_owned()));
+    }
+    let ids = looks.iter().filter_map(|look| Some((look.spec.key.clone(), look.record()?.id))).collect();
+    let instances = stacks.instances(&topology.duties()?, &lab.settings.images, &ids);
+    Ok(match units::lacks(links, seen, &instances).await {
+        Err(_) if stacks.is_empty() => None,
         Err(_) => Some("fleet does not say how they are".to_owned()),
         Ok(lacks) if !lacks.is_empty() => Some(lacks.join(", ")),
-        Ok(_) => (!tasks.is_empty()).then(|| "the nodes change".to_owned()),
-    }
+        Ok(_) => (!tasks.is_empty() && !stacks.is_empty()).then(|| "the nodes change".to_owned()),
+    })
 }
 
 /// Asks the nodes that run and are to stay which images they have. One that does not say has other
@@ -226,7 +228,9 @@ fn topology<P: Provider>(
     let count = settings.nodes.or(kept).unwrap_or(USUAL_NODES);
     let has_own_nics = lab.provider.nature().has_own_nics;
     let resized = before.resized(&settings.prefix, count)?;
-    let topology = Topology { fleet: settings.fleet.clone(), has_own_nics, ..resized };
+    let stacks = lab.stacks()?.roles(&settings.images);
+    let topology = Topology { fleet: settings.fleet.clone(), has_own_nics, stacks, ..resized };
+    topology.duties()?;
     let is_ours = |node: &&NodeName| {
         node.as_str().rsplit_once('-').is_some_and(|(prefix, _)| prefix == settings.prefix.as_str())
     };

@@ -89,7 +89,7 @@ pub enum Action {
     LoadImages {
         node: NodeName,
     },
-    /// Starts the units of the lab's stack.
+    /// Has the units of the lab's stacks run, and no units of stacks that it had.
     StartUnits {
         stack: String,
     },
@@ -140,7 +140,13 @@ impl fmt::Display for Task {
         match &self.action {
             Action::MakeNetwork { subnet } => write!(f, "make the network {subnet}")?,
             Action::MakeImage { image } => write!(f, "make the image {image}")?,
-            Action::StartUnits { stack } => write!(f, "start the units of the stack {stack}")?,
+            Action::StartUnits { stack } if stack.is_empty() => {
+                f.write_str("stop the units of former stacks")?;
+            }
+            Action::StartUnits { stack } => {
+                let plural = if stack.contains(',') { "s" } else { "" };
+                write!(f, "start the units of the stack{plural} {stack}")?;
+            }
             action => {
                 write!(f, "{:<16}", action.verb())?;
                 action.node().map_or(Ok(()), |node| write!(f, " {node}"))?;
