@@ -8,8 +8,8 @@ use clap_complete::ArgValueCandidates;
 
 use super::{
     adopt, box_, complete, completions, cordon, cp, doctor, down, drain, env, exec, halt, images, init, keep,
-    logs, ls, machines, plan, rebalance, reload_images, ssh, ssh_config, status, uncordon, unit, units, up,
-    validate, why,
+    logs, ls, machines, open, plan, rebalance, reload_images, ssh, ssh_config, stack, status, uncordon, unit,
+    units, up, validate, why,
 };
 use crate::model::{Bytes, LabName};
 use crate::ops::units::PATIENCE;
@@ -137,6 +137,8 @@ pub enum Verb {
     Unit(unit::Args),
     /// List units, with the machines that they are on
     Units(units::Args),
+    /// Look at stacks, check them, and begin new ones
+    Stack(stack::Args),
     /// List machines, with what units may demand of them
     Machines(machines::Args),
     /// Tell why a unit is where it is, or nowhere
@@ -172,6 +174,8 @@ pub enum Verb {
     Init(init::Args),
     /// Check lab.toml
     Validate(validate::Args),
+    /// Show an address at which a stack serves in a browser
+    Open(open::Args),
     /// Print what a shell needs to reach the lab, for `eval "$(lab env)"`
     Env(env::Args),
     /// Print what ssh needs to reach the nodes by name

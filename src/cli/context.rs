@@ -1,15 +1,19 @@
 //! What every verb needs: settings, engine, provider, lock, and a way to stop.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::Global;
 use super::ui::Ui;
 use crate::checkpoint::Checkpoint;
-use crate::config::{self, Dirs, Flags, Lock, LockError, Provider, Settings, StateDir, VagrantProvider};
+use crate::config::{
+    self, DEFAULT_STACK, Dirs, Flags, Lock, LockError, Provider, Settings, StateDir, VagrantProvider,
+};
 use crate::docker::Engine;
 use crate::images::{Cache, Sources};
-use crate::ops::{Images, Lab};
+use crate::ops::{Images, Lab, StackError, Stacks};
 use crate::progress::Progress;
 use crate::provider::container::{Containers, Place};
 use crate::provider::vagrant::{Index, Setting, Vagrants};
@@ -33,6 +37,7 @@ pub struct Bench {
     pub progress: Progress,
     pub labd: Utf8PathBuf,
     pub images: Images,
+    pub stacks: Result<Stacks, Arc<StackError>>,
 }
 
 impl Bench {
@@ -44,6 +49,7 @@ impl Bench {
             files,
             progress: &self.progress,
             images: &self.images,
+            stacks: &self.stacks,
         }
     }
 }
@@ -83,6 +89,27 @@ impl Context {
         Settings::load(flags, &self.cwd, self.dirs.home())
     }
 
+    /// Reads the stacks of a lab: those that somebody names, else those that it had last. What they run is among its
+    /// images from here on.
+    pub fn stacks(&self, settings: &mut Settings) -> Result<Stacks, StackError> {
+        let names = self.stack_names(settings);
+        let stacks = Stacks::load(&settings.project, &self.shelf_of_stacks(), &names)?;
+        settings.images = stacks.with_images(&settings.images)?;
+        Ok(stacks)
+    }
+
+    /// Returns whose units a lab is to run.
+    pub fn stack_names(&self, settings: &Settings) -> Vec<String> {
+        let remembered = || StateDir::new(&settings.project, &settings.lab).load().ok()??.stacks;
+        let names = settings.stacks.clone().or_else(remembered);
+        names.unwrap_or_else(|| vec![DEFAULT_STACK.to_owned()])
+    }
+
+    /// Returns where the files of stacks lie that come with lab, so that images can be built from them.
+    pub fn shelf_of_stacks(&self) -> Utf8PathBuf {
+        self.dirs.cache().join("stacks")
+    }
+
     /// Reaches the engine that the flag or `DOCKER_HOST` names, or the local one.
     #[expect(clippy::disallowed_methods, reason = "a variable of Docker's, not a flag of ours")]
     pub async fn engine(&self) -> Result<Engine, crate::docker::Error> {
@@ -107,7 +134,8 @@ impl Context {
     }
 
     pub async fn open_with(&self, flags: Flags) -> anyhow::Result<Bench> {
-        let settings = self.settings(flags)?;
+        let mut settings = self.settings(flags)?;
+        let stacks = self.stacks(&mut settings).map_err(Arc::new);
         let labd = self.labd()?;
         let place = self.place(&settings.project, Some(settings.base_image.clone()))?;
         let engine = self.engine().await;
@@ -122,7 +150,7 @@ impl Context {
                 AnyProvider::Vagrants(Box::new(vagrants.map_err(crate::ops::Error::from)?))
             }
         };
-        Ok(Bench { settings, provider, progress: self.ui.progress(), labd, images })
+        Ok(Bench { settings, provider, progress: self.ui.progress(), labd, images, stacks })
     }
 
     /// Refuses to have one provider make nodes for the lab of another.
@@ -197,7 +225,8 @@ impl Context {
 
     /// Opens the cache for the lab of this folder; an engine is used if one answers.
     pub async fn shelf(&self) -> anyhow::Result<Shelf> {
-        let settings = self.settings(self.flags())?;
+        let mut settings = self.settings(self.flags())?;
+        self.stacks(&mut settings).map_err(crate::ops::Error::from)?;
         let images = self.images(self.engine().await.ok());
         Ok(Shelf { settings, images, progress: self.ui.progress() })
     }

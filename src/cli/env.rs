@@ -9,8 +9,10 @@ use super::complete;
 use super::context::Context;
 use super::exit::Exit;
 use crate::exec::quote;
-use crate::model::NodeName;
-use crate::ops;
+use crate::model::{NodeName, variable};
+use crate::ops::units::StackStatus;
+use crate::ops::{self, Lab};
+use crate::provider::AnyProvider;
 
 #[derive(Debug, ClapArgs)]
 #[command(
@@ -63,6 +65,7 @@ impl Args {
             let variable = node.as_str().replace('-', "_").to_uppercase();
             lines.push((format!("DOCKER_HOST_{variable}"), format!("ssh://{node}.{name}")));
         }
+        lines.extend(of_stacks(&lab).await);
         if let Some(node) = &self.node {
             lines.push(("DOCKER_HOST".to_owned(), format!("ssh://{node}.{name}")));
             // So that `lab` itself goes on using the engine on which the lab is.
@@ -79,6 +82,26 @@ impl Args {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Returns where the lab's stacks serve: each address that answers, and the members of each role.
+async fn of_stacks(lab: &Lab<'_, AnyProvider>) -> Vec<(String, String)> {
+    let Ok(status) = ops::status(lab).await else { return Vec::new() };
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for endpoint in status.stacks.up().into_iter().flatten().flat_map(StackStatus::answering) {
+        let name = format!("LAB_ENDPOINT_{}", variable(&endpoint.endpoint));
+        if !lines.iter().any(|(known, _)| *known == name) {
+            lines.push((name, endpoint.address.clone()));
+        }
+    }
+    let state = lab.files.load().ok().flatten();
+    let duties = state.and_then(|state| state.topology.duties().ok()).unwrap_or_default();
+    for duty in duties.iter().filter(|duty| duty.port.is_some()) {
+        let hosts = format!("LAB_{}_HOSTS", variable(duty.role.as_str()));
+        let all = duty.members.first().map(|member| duty.variables(&member.node)).unwrap_or_default();
+        lines.extend(all.into_iter().filter(|(name, _)| *name == hosts));
+    }
+    lines
 }
 
 fn line(shell: Shell, name: &str, value: &str) -> String {

@@ -5,6 +5,7 @@ mod complete;
 mod context;
 mod exit;
 mod hint;
+mod stacks;
 mod table;
 mod ui;
 mod watch;
@@ -26,11 +27,13 @@ mod keep;
 mod logs;
 mod ls;
 mod machines;
+mod open;
 mod plan;
 mod rebalance;
 mod reload_images;
 mod ssh;
 mod ssh_config;
+mod stack;
 mod status;
 mod uncordon;
 mod unit;
@@ -102,6 +105,8 @@ async fn run(args: Args, ui: &ui::Ui) -> anyhow::Result<Exit> {
         Verb::Images(images) => images.run(&context).await,
         Verb::ReloadImages(reload) => reload.run(&context).await,
         Verb::Box(box_) => box_.run(&context).await,
+        Verb::Stack(stack) => stack.run(&context).await,
+        Verb::Open(open) => open.run(&context).await,
         Verb::Env(env) => env.run(&context).await,
         Verb::SshConfig(ssh_config) => ssh_config.run(&context).await,
         Verb::Keep(keep) => keep.run().await,

@@ -15,7 +15,8 @@ use crate::ops::{self, Reload, Reloaded};
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Looks whether anything changed that goes into the lab's images, makes again what did, and sends\n\
-    each node that runs the layers that it lacks. If nothing changed, nothing is sent.\n\n\
+    each node that runs the layers that it lacks. If nothing changed, nothing is sent. Units of stacks whose image\n\
+    changed are started again, one at a time, each when all others serve; not with --node.\n\n\
     Examples:\n  lab reload-images\n  lab reload-images web\n  lab reload-images --node core-02\n  lab reload-images --watch"
 )]
 pub struct Args {
@@ -73,16 +74,22 @@ impl Args {
 }
 
 fn told(done: &Reloaded, took: f32) -> String {
+    let restarted = match done.restarted.len() {
+        0 => String::new(),
+        1 => "; started 1 unit again".to_owned(),
+        count => format!("; started {count} units again"),
+    };
     let sent: u64 = done.nodes.values().map(|node| node.sent_bytes).sum();
     let changed = done.nodes.values().filter(|node| !node.images.is_empty()).count();
     let made: Vec<&str> = done.made.keys().map(String::as_str).collect();
     match (made.is_empty(), changed) {
+        (_, 0) if !restarted.is_empty() => format!("all nodes have all images{restarted} ({took:.1} s)"),
         (true, 0) => format!("all nodes have all images; nothing to do ({took:.1} s)"),
         (false, 0) => format!("made {}; all nodes have them ({took:.1} s)", made.join(", ")),
         (_, count) => {
             let nodes = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
             let made = if made.is_empty() { String::new() } else { format!("made {}; ", made.join(", ")) };
-            format!("{made}loaded on {nodes}, {} sent in all ({took:.1} s)", table::size(sent))
+            format!("{made}loaded on {nodes}, {} sent in all{restarted} ({took:.1} s)", table::size(sent))
         }
     }
 }

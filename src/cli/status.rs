@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use super::args::Output;
 use super::context::{Bench, Context};
 use super::exit::Exit;
-use super::table;
+use super::{stacks, table};
 use crate::fleet::unit::UnitName;
 use crate::model::{Answer, NodeHealth};
 use crate::ops::units::FleetStatus;
@@ -85,7 +85,10 @@ fn render(status: &Status) -> String {
     if let Some(cure) = &status.etcd.cure {
         text += &format!("hint: {cure}\n");
     }
-    text
+    match stacks::render(&status.stacks) {
+        stacks if stacks.is_empty() => text,
+        stacks => format!("{text}\n{stacks}"),
+    }
 }
 
 fn row(node: &NodeStatus) -> Vec<String> {

@@ -79,7 +79,7 @@ impl Ui {
             Kind::Begun => {
                 line.reset();
                 line.set_style(style(&format!(
-                    "{} {{prefix:10}} {{msg}} {{elapsed:.dim}}",
+                    "{} {{prefix:10}} {{wide_msg}} {{elapsed:.dim}}",
                     self.paint("{spinner}", "cyan")
                 )));
                 line.set_prefix(subject.clone());

@@ -8,9 +8,10 @@ use serde_json::json;
 use super::args::Output;
 use super::context::{Bench, Context};
 use super::exit::Exit;
+use super::stacks;
 use crate::config::Flags;
 use crate::model::{Bytes, MAX_NODES, NodeName, Subnet};
-use crate::ops::{self, Error, Plan};
+use crate::ops::{self, Error, Plan, Status};
 use crate::provider::Provider as _;
 use crate::wait::wait_until;
 
@@ -53,9 +54,9 @@ pub struct Args {
     #[arg(long, env = "LAB_FENCE", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     fence: Option<bool>,
-    /// Start the units of services/NAME, or of the stack that comes with lab; `none` for none
-    #[arg(long, env = "LAB_STACK", value_name = "NAME")]
-    stack: Option<String>,
+    /// Start the units of services/NAME, or of the stack that comes with lab; may be repeated; `none` for none
+    #[arg(long = "stack", env = "LAB_STACK", value_name = "NAME", value_delimiter = ',')]
+    stacks: Vec<String>,
     /// Show what would be done and do nothing
     #[arg(long, env = "LAB_DRY_RUN")]
     dry_run: bool,
@@ -78,7 +79,7 @@ impl Args {
             base_image: self.base_image.clone(),
             prefix: self.prefix.clone(),
             fence: self.fence,
-            stack: self.stack.clone(),
+            stacks: self.stacks.clone(),
             ..context.flags()
         }
     }
@@ -117,11 +118,12 @@ impl Args {
             bench.settings.lab,
             nodes(shown.count)
         ));
+        let status = ops::status(&bench.lab()).await?;
+        say_what_serves(context, &status);
         context
             .ui
             .say("next: lab status | lab units | lab ssh core-01 | lab exec --all -- uptime | lab down");
         if self.output.is_json() {
-            let status = ops::status(&bench.lab()).await?;
             context.ui.print_json(&json!({ "tasks": shown.tasks, "status": status }))?;
         }
         Ok(Exit::Done)
@@ -221,6 +223,12 @@ impl Args {
 struct Summary {
     tasks: Vec<ops::Task>,
     count: usize,
+}
+
+/// Shows the units of the lab's stacks, and the addresses that answer.
+fn say_what_serves(context: &Context, status: &Status) {
+    let Some(stacks) = status.stacks.up() else { return };
+    stacks::render_answering(stacks).lines().for_each(|line| context.ui.say(line));
 }
 
 /// Says who makes nodes, and who decided that.

@@ -5,7 +5,7 @@ use clap::Args as ClapArgs;
 use super::context::Context;
 use super::exit::Exit;
 use crate::config;
-use crate::ops::{self, Stack};
+use crate::ops;
 
 #[derive(Debug, ClapArgs)]
 #[command(
@@ -24,10 +24,8 @@ impl Args {
             context.ui.print(&config::render_schema());
             return Ok(Exit::Done);
         }
-        let settings = context.settings(context.flags())?;
-        if let Some(stack) = &settings.stack {
-            Stack::load(&settings.project, stack).map_err(ops::Error::from)?;
-        }
+        let mut settings = context.settings(context.flags())?;
+        context.stacks(&mut settings).map_err(ops::Error::from)?;
         match config::locate(context.global.file.as_deref(), &context.cwd, context.dirs.home()) {
             Some(path) => context.ui.say(&format!("{path} is fine; the lab is called {}", settings.lab)),
             None => context.ui.say("there is no lab.toml here; `lab init` writes one"),
