@@ -11,6 +11,7 @@ enum Scene {
     Boot,
     Shrink,
     Down,
+    Rollout,
 }
 
 /// Returns the scenes in which a checkpoint is reached. A new checkpoint has to be given at least one.
@@ -26,10 +27,12 @@ fn scenes(at: Checkpoint) -> &'static [Scene] {
         | Checkpoint::ImagesLoaded
         | Checkpoint::NetworkMade
         | Checkpoint::NodeCreated
-        | Checkpoint::NodeStarted => &[Scene::Boot],
+        | Checkpoint::NodeStarted
+        | Checkpoint::UnitsSubmitted => &[Scene::Boot],
         Checkpoint::MemberRemoved => &[Scene::Shrink],
         Checkpoint::NodeRemoved => &[Scene::Shrink, Scene::Down],
         Checkpoint::VolumesRemoved | Checkpoint::NetworkRemoved => &[Scene::Down],
+        Checkpoint::UnitReplaced => &[Scene::Rollout],
     }
 }
 
@@ -49,23 +52,25 @@ fn every_checkpoint_has_a_scene() {
 fn a_boot_that_was_killed_is_finished_or_removed() {
     let lab = TestLab::new("kill-boot");
     write_image(&lab, "web", 100_000);
+    lab.write_small_stack("one");
+    let up = ["up", "--nodes", "2", "--stack", "small"];
     for at in points(Scene::Boot) {
         lab.ok(["images", "prune"]);
-        lab.kill_at(at, ["up", "--nodes", "2"]);
+        lab.kill_at(at, up);
         lab.ok(["down", "-y"]);
         lab.gone();
 
         // Each time, images have to be made and unpacked again.
         lab.ok(["images", "prune"]);
-        lab.kill_at(at, ["up", "--nodes", "2"]);
+        lab.kill_at(at, up);
         let chosen = lab.files().load().expect("what is remembered can be read");
-        lab.ok(["up", "--nodes", "2"]);
+        lab.ok(up);
         let status = lab.healthy(2);
         lab.sh("core-02", "docker run --rm web");
         if let Some(chosen) = chosen {
             assert_eq!(status.subnet, Some(chosen.topology.subnet.to_string()), "after {at:?}");
         }
-        lab.run(["up"]).ends_with(0).says("nothing to do");
+        lab.runs_small_stack("one");
         lab.ok(["down", "-y"]);
         lab.gone();
     }
@@ -91,6 +96,26 @@ fn a_shrink_that_was_killed_is_finished() {
         assert_eq!((&status.subnet, status.addresses()), (&before.subnet, before.addresses()[..2].to_vec()));
         assert_eq!(lab.sh("core-02", "etcdctl get --print-value-only /e2e/kill"), "kept", "after {at:?}");
         lab.run(["up"]).ends_with(0).says("nothing to do");
+    }
+}
+
+/// Kills the change of two units' file, and that of their image, when one of them has it and the other not.
+#[test]
+fn a_rollout_that_was_killed_is_finished() {
+    let lab = TestLab::new("kill-rollout");
+    write_image(&lab, "web", 100_000);
+    lab.write_small_stack("one");
+    lab.ok(["up", "--nodes", "2", "--stack", "small"]);
+    for at in points(Scene::Rollout) {
+        lab.write_small_stack("two");
+        lab.kill_at(at, ["up", "--stack", "small"]);
+        lab.ok(["up", "--stack", "small"]);
+        lab.runs_small_stack("two");
+
+        lab.write("images/web/text", "two");
+        lab.kill_at(at, ["reload-images"]);
+        lab.ok(["up", "--stack", "small"]);
+        lab.runs_small_stack("two");
     }
 }
 

@@ -18,6 +18,7 @@ mod limits;
 mod lock;
 mod repair;
 mod resize;
+mod stacks;
 mod two_labs;
 mod vagrant;
 mod verbs;

@@ -9,6 +9,7 @@ mod file;
 mod keep;
 mod kit;
 mod missing;
+mod stack;
 mod tidy;
 mod usage;
 mod vagrant;

@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("http_body_util", &["http.rs"]),
     ("hyper", &["http.rs"]),
     ("hyper_util", &["http.rs"]),
-    ("include_dir", &["images/", "ops/stack.rs"]),
+    ("include_dir", &["images/", "ops/stack/"]),
     ("indicatif", &["cli/"]),
     ("notify", &["cli/"]),
     ("reqwest", &["registry/"]),

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use super::engine::{EMPTY, Engine};
 use super::kit::Sandbox;
 
-const VERBS: [&str; 28] = [
+const VERBS: [&str; 30] = [
     "up",
     "status",
     "ssh",
@@ -15,6 +15,7 @@ const VERBS: [&str; 28] = [
     "logs",
     "unit",
     "units",
+    "stack",
     "machines",
     "why",
     "plan",
@@ -32,6 +33,7 @@ const VERBS: [&str; 28] = [
     "doctor",
     "init",
     "validate",
+    "open",
     "env",
     "ssh-config",
     "completions",

@@ -11,6 +11,8 @@ use super::TestLab;
 pub struct Reloaded {
     pub made: BTreeMap<String, Vec<String>>,
     pub nodes: BTreeMap<String, Loaded>,
+    /// The units that were started again.
+    pub restarted: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, serde::Deserialize)]

@@ -1,5 +1,6 @@
 //! One lab of one test: its own project folder, its own state folder, a name that no one else uses.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -199,6 +200,17 @@ impl TestLab {
     #[track_caller]
     pub fn sh(&self, node: &str, line: &str) -> String {
         self.try_sh(node, line).ok()
+    }
+
+    /// Runs a line of shell on every node to a good end, and returns what each printed.
+    #[track_caller]
+    pub fn everywhere(&self, line: &str) -> BTreeMap<String, String> {
+        let run = self.run(["exec", "--all", "--output=json", "--", line]);
+        let ended: Vec<serde_json::Value> =
+            serde_json::from_str(&run.ok()).unwrap_or_else(|_| panic!("{run}"));
+        let text =
+            |one: &serde_json::Value, key: &str| one[key].as_str().unwrap_or_default().trim_end().to_owned();
+        ended.iter().map(|one| (text(one, "node"), text(one, "stdout"))).collect()
     }
 
     #[track_caller]

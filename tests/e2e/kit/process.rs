@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::wait::{patient, try_until, wait_until};
 
-/// Far more than anything takes that does not hang.
-const LIMIT: Duration = Duration::from_secs(150);
+/// Far more than anything takes that does not hang, even images that are built from packages for the first time.
+const LIMIT: Duration = Duration::from_mins(6);
 
 /// A command that has ended.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! `lab status -o json`, read as any other program would.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use lab::model::{Answer, NodeHealth};
@@ -12,6 +13,7 @@ pub struct Status {
     pub subnet: Option<String>,
     pub nodes: Vec<NodeStatus>,
     pub etcd: EtcdStatus,
+    stacks: Answer<Vec<StackStatus>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -29,6 +31,28 @@ pub struct EtcdStatus {
     pub leader: Option<String>,
     pub has_quorum: bool,
     pub cure: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct StackStatus {
+    stack: String,
+    pub units: Vec<UnitStatus>,
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct UnitStatus {
+    pub unit: String,
+    pub node: Option<String>,
+    pub serves: bool,
+    pub leads: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct EndpointStatus {
+    pub endpoint: String,
+    pub node: String,
+    pub answers: bool,
 }
 
 impl Status {
@@ -51,6 +75,40 @@ impl Status {
             .iter()
             .find(|node| node.node == name)
             .unwrap_or_else(|| panic!("there is no {name}: {self:?}"))
+    }
+}
+
+impl Status {
+    /// Returns how a stack is, of which something has to be known.
+    #[track_caller]
+    pub fn stack(&self, name: &str) -> &StackStatus {
+        self.find_stack(name).unwrap_or_else(|| panic!("nothing is known of {name}: {:?}", self.stacks))
+    }
+
+    pub fn find_stack(&self, name: &str) -> Option<&StackStatus> {
+        self.stacks.up()?.iter().find(|stack| stack.stack == name)
+    }
+}
+
+impl StackStatus {
+    /// Names the nodes on which a unit, or an instance of a template, serves.
+    pub fn serving(&self, unit: &str) -> BTreeSet<&str> {
+        self.of(unit).filter(|one| one.serves).filter_map(|one| one.node.as_deref()).collect()
+    }
+
+    /// Names the node of the instance that leads.
+    pub fn leader(&self, unit: &str) -> Option<&str> {
+        self.of(unit).find(|one| one.leads)?.node.as_deref()
+    }
+
+    /// Names the nodes on which an address answers.
+    pub fn answering(&self, endpoint: &str) -> BTreeSet<&str> {
+        let own = self.endpoints.iter().filter(|one| one.endpoint == endpoint && one.answers);
+        own.map(|one| one.node.as_str()).collect()
+    }
+
+    fn of(&self, unit: &str) -> impl Iterator<Item = &UnitStatus> {
+        self.units.iter().filter(move |one| one.unit.starts_with(unit))
     }
 }
 
