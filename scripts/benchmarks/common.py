@@ -46,6 +46,36 @@ def most_memory(process):
         return 0
 
 
+class Clock:
+    """Takes down what was measured, under a name."""
+
+    def __init__(self):
+        self.figures, self.loads, self.failures = {}, [], []
+
+    def note(self, name, figure):
+        self.figures.setdefault(name, []).append(figure)
+
+    def settle(self):
+        # What others wrote before is on the disk before the clock starts.
+        os.sync()
+        self.loads.append(os.getloadavg()[0])
+
+    def time(self, name, work):
+        self.settle()
+        taken = timed(work)
+        self.note(name, taken)
+        say(f"{name}: {taken:.2f} s (load {self.loads[-1]:.1f})")
+        return taken
+
+    def attempt(self, name, work):
+        """Lets a contestant fail without the others."""
+        try:
+            work()
+        except (RuntimeError, OSError) as error:
+            self.failures.append(name)
+            say(f"{name} failed, which is counted: {error}")
+
+
 class Lab:
     """A lab of `count` nodes in a folder of its own, `toml` being its lab.toml."""
 
@@ -100,6 +130,17 @@ class Lab:
     def peak_of_up(self):
         """Returns the most memory that `lab up` had."""
         return self.watched("up", "--nodes", str(self.count))[0]
+
+    def use_cache(self, folder):
+        self.env["XDG_CACHE_HOME"] = str(folder)
+
+    def forget_cache(self):
+        """Removes what is left of a cache that no lab uses any more: unpacked layers are in volumes."""
+        self("images", "prune", check=False)
+        store = f"{self.env['XDG_CACHE_HOME']}/lab/store"
+        found = run("docker", "volume", "ls", "-q", "--filter", f"label=lab.store={store}").split()
+        if found:
+            run("docker", "volume", "rm", *found, check=False)
 
     def containers(self):
         names = run("docker", "ps", "-q", "--filter", f"label=lab.name={self.name}").split()

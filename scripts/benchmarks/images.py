@@ -17,7 +17,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from . import image_set, images_table
-from .common import Lab, die, most_memory, run, say, timed
+from .common import Clock, Lab, die, most_memory, run, say, timed
 
 NODES, MORE_NODES = 3, 6
 # Of an `up` with images and one without, in turns.
@@ -25,33 +25,6 @@ PAIRS = 4
 IDLE_CALLS = 10
 # Where archives lie on a node that is to load them: how they got there is not counted.
 ARCHIVES = "/root/archives"
-
-
-class Clock:
-    """Takes down what was measured, under a name."""
-
-    def __init__(self):
-        self.figures, self.loads, self.failures = {}, [], []
-
-    def note(self, name, figure):
-        self.figures.setdefault(name, []).append(figure)
-
-    def time(self, name, work):
-        # What others wrote before is on the disk before the clock starts.
-        os.sync()
-        self.loads.append(os.getloadavg()[0])
-        taken = timed(work)
-        self.note(name, taken)
-        say(f"{name}: {taken:.2f} s (load {self.loads[-1]:.1f})")
-        return taken
-
-    def attempt(self, name, work):
-        """Lets a contestant fail without the others."""
-        try:
-            work()
-        except (RuntimeError, OSError) as error:
-            self.failures.append(name)
-            say(f"{name} failed, which is counted: {error}")
 
 
 class Nodes:
@@ -135,7 +108,7 @@ class Round:
             for count in (NODES, MORE_NODES):
                 self.labs[kind, count] = Lab(programs / "lab", self.folder, count, f"bench-{kind}-{count}", toml)
         for lab in self.labs.values():
-            lab.env["XDG_CACHE_HOME"] = str(self.folder / "cache")
+            lab.use_cache(self.folder / "cache")
         self.plain, self.full = self.labs["plain", NODES], self.labs["full", NODES]
 
     def run(self):
@@ -154,11 +127,7 @@ class Round:
     def end(self):
         for lab in self.labs.values():
             lab.down()
-        # With the labs gone nothing uses the cache: its volumes with unpacked layers go, too.
-        self.full("images", "prune", check=False)
-        found = run("docker", "volume", "ls", "-q", "--filter", f"label=lab.store={self.folder / 'cache/lab/store'}").split()
-        if found:
-            run("docker", "volume", "rm", *found, check=False)
+        self.full.forget_cache()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def save_each(self):
