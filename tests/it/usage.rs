@@ -210,7 +210,7 @@ fn completions_offer_verbs_and_are_silent_about_what_is_wrong() {
         let index = words.len().to_string();
         sandbox.env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", &index).lab(&args).done()
     };
-    let verbs = complete(Sandbox::new(), &["sta"]);
+    let verbs = complete(Sandbox::new(), &["stat"]);
     assert_eq!((verbs.stdout.trim(), verbs.stderr.as_str()), ("status", ""));
     let broken = Sandbox::new();
     broken.write("lab.toml", "nodez = 3\n");
