@@ -142,6 +142,8 @@ impl Inner {
     }
 
     async fn boot(&self, mut wishes: Vec<Wish>, stop: &Stop) -> End {
+        // They came in any order, and people read the command.
+        wishes.sort_by(|one, other| one.node.cmp(&other.node));
         let nodes: Vec<NodeName> = wishes.iter().map(|wish| wish.node.clone()).collect();
         let up = self.vagrant.up(&nodes, |news| hear(&mut wishes, news));
         let Some(end) = stop.run_until_cancelled(up).await else { return Ok(()) };
