@@ -8,28 +8,16 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::local::process;
 use super::{Cmd, Error, Output};
 
 /// Runs a command to its end, whatever its code. Returns `None` for one that takes longer than `limit`. It is killed
 /// then, as is all that it started, also when nobody waits for it any more. Of its output the first `most` bytes are
 /// kept.
-#[expect(clippy::disallowed_methods, reason = "this is a runner that the rule asks for")]
 pub async fn run_briefly(cmd: &Cmd, limit: Duration, most: usize) -> Result<Option<Output>, Error> {
     let deadline = Instant::now() + limit;
     let start = |source| Error::Start { cmd: Box::new(cmd.clone()), source };
-    let mut command = tokio::process::Command::new(cmd.program());
-    if cmd.is_env_clean() {
-        command.env_clear();
-    }
-    let mut child = command
-        .args(cmd.arguments())
-        .envs(cmd.environment().iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(start)?;
+    let mut child = process(cmd).stdin(Stdio::null()).process_group(0).spawn().map_err(start)?;
     let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
     let pipes = (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

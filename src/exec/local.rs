@@ -48,23 +48,25 @@ fn tail(stderr: &str) -> impl fmt::Display {
     lines[from..].iter().map(|line| format!("\n    {line}")).collect::<String>()
 }
 
-/// Runs a command to its end with `input` on its standard input; any code but 0 is an error.
+/// Returns a command ready to be started, with its output for us.
 #[expect(clippy::disallowed_methods, reason = "this is the runner that the rule asks for")]
-pub async fn run(cmd: &Cmd, input: &[u8]) -> Result<Output, Error> {
-    let start = |source| Error::Start { cmd: Box::new(cmd.clone()), source };
+pub(super) fn process(cmd: &Cmd) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(cmd.program());
     if cmd.is_env_clean() {
         command.env_clear();
     }
-    let mut child = command
+    command
         .args(cmd.arguments())
         .envs(cmd.environment().iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(start)?;
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs a command to its end with `input` on its standard input; any code but 0 is an error.
+pub async fn run(cmd: &Cmd, input: &[u8]) -> Result<Output, Error> {
+    let start = |source| Error::Start { cmd: Box::new(cmd.clone()), source };
+    let mut child = process(cmd).stdin(Stdio::piped()).kill_on_drop(true).spawn().map_err(start)?;
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let feed = async move {
         // A program that does not read its input closes the pipe; that is its own affair.
